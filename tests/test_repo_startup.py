@@ -1,0 +1,47 @@
+"""Help answers at once: under half a second of processor time, and never by way of torch."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+
+from tnprior_cli.main import app
+
+LIMIT = 0.5  # seconds
+PROGRAM = """
+import contextlib, json, sys, time
+from tnprior_cli.main import main
+with contextlib.redirect_stdout(sys.stderr):
+    code = main(sys.argv[1:])
+heavy = [name for name in ("torch", "torchvision", "polars", "sklearn", "scipy") if name in sys.modules]
+print(json.dumps([code, time.process_time(), heavy]))
+"""
+
+
+def paths(command: object, *names: str) -> Iterator[tuple[str, ...]]:
+    """Every command and every group, as the words that lead there."""
+    yield names
+    for name, child in getattr(command, "commands", {}).items():
+        yield from paths(child, *names, name)
+
+
+def ask(*words: str) -> tuple[int, float, list[str], str]:
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True
+    )
+    code, seconds, heavy = json.loads(answer.stdout.splitlines()[-1])
+    return code, seconds, heavy, answer.stderr
+
+
+@pytest.mark.parametrize(
+    "words", paths(typer.main.get_command(app)), ids=lambda words: " ".join(words) or "tnp"
+)
+def test_help_is_quick_and_light(words: tuple[str, ...]) -> None:
+    answers = [ask(*words, "--help") for _ in range(3)]
+    assert [code for code, *_ in answers] == [0, 0, 0]
+    assert answers[0][2] == []
+    assert "Usage" in answers[0][3]
+    assert min(seconds for _, seconds, *_ in answers) < LIMIT

@@ -1,0 +1,59 @@
+"""What a package offers: one sorted list, everything in it documented by an example that runs."""
+
+import doctest
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from repository import FOLDERS, module_name, sources
+
+MODULES = [module_name(source) for package in FOLDERS for source in sources(package)]
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def offered(package: str) -> list[str]:
+    return list(importlib.import_module(package).__all__)
+
+
+def needs_example(thing: object) -> bool:
+    """Functions and classes do; errors and protocols are shown by those that raise or satisfy them."""
+    if inspect.isclass(thing):
+        return not issubclass(thing, BaseException) and not getattr(thing, "_is_protocol", False)
+    return inspect.isfunction(thing)
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_surface_is_sorted_and_importable(package: str) -> None:
+    names = offered(package)
+    module = importlib.import_module(package)
+    assert names, f"{package} offers nothing"
+    assert names == sorted(set(names))
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_package_says_its_one_idea(package: str) -> None:
+    said = importlib.import_module(package).__doc__ or ""
+    assert len(said.split()) > 10
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_everything_offered_is_documented_with_an_example(package: str) -> None:
+    module = importlib.import_module(package)
+    things = {name: getattr(module, name) for name in offered(package)}
+    undocumented = [name for name, thing in things.items() if not thing.__doc__]
+    unshown = [
+        name
+        for name, thing in things.items()
+        if needs_example(thing) and ">>>" not in (inspect.getdoc(thing) or "")
+    ]
+    assert (undocumented, unshown) == ([], [])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(name)
+    monkeypatch.chdir(tmp_path)
+    outcome = doctest.testmod(module, optionflags=OPTIONS)
+    assert outcome.failed == 0
