@@ -1,1 +1,60 @@
-"""Placeholder until the package lands."""
+"""Exact tensor-train and tensor-ring distributions over latent codes and attributes.
+
+A prior is an `nn.Module` whose `forward()` returns a distribution. A distribution answers queries with
+distributions.
+"""
+
+from tnprior_core.completion import Completion
+from tnprior_core.cores import Exp, Softplus, Square
+from tnprior_core.distributions.base import SiteDistribution
+from tnprior_core.distributions.mixture import Mixture
+from tnprior_core.distributions.network import TensorRing, TensorTrain
+from tnprior_core.errors import (
+    EvidenceError,
+    ImpossibleEvidenceError,
+    QueryError,
+    ShapeError,
+    SiteError,
+    TnpriorError,
+)
+from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf
+from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
+from tnprior_core.priors.base import Prior
+from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
+from tnprior_core.priors.network import NetworkPrior, TensorRingPrior, TensorTrainPrior
+from tnprior_core.sites import Categorical, Gaussian
+from tnprior_core.univariate import NormalMixture
+
+__all__ = [
+    "Between",
+    "Categorical",
+    "Completion",
+    "EvidenceError",
+    "Exp",
+    "Gaussian",
+    "GaussianLegs",
+    "GaussianMixturePrior",
+    "ImpossibleEvidenceError",
+    "LabelLegs",
+    "Legs",
+    "Likelihood",
+    "Mixture",
+    "NetworkPrior",
+    "Noisy",
+    "NormalMixture",
+    "Not",
+    "OneOf",
+    "Prior",
+    "QueryError",
+    "ShapeError",
+    "SiteDistribution",
+    "SiteError",
+    "Softplus",
+    "Square",
+    "StandardNormalPrior",
+    "TensorRing",
+    "TensorRingPrior",
+    "TensorTrain",
+    "TensorTrainPrior",
+    "TnpriorError",
+]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["EvidenceError", "ImpossibleEvidenceError", "QueryError", "ShapeError", "SiteError", "TnpriorError"]
+__all__ = [
+    "EvidenceError",
+    "ImpossibleEvidenceError",
+    "QueryError",
+    "ShapeError",
+    "SiteError",
+    "TnpriorError",
+]
 
 
 class TnpriorError(Exception):

@@ -31,7 +31,9 @@ def fresh_seed() -> int:
     return int(torch.randint(2**62, ()).item())
 
 
-def draw_noise(uniforms: int, normals: int, count: int, *, seed: int, stream: int = 0, first: int = 0) -> Noise:
+def draw_noise(
+    uniforms: int, normals: int, count: int, *, seed: int, stream: int = 0, first: int = 0
+) -> Noise:
     """Return the noise of samples `first` ... `first + count - 1` of a stream.
 
     Column i is a function of (seed, stream, first + i) alone: block `j` of 128 columns is drawn from a

@@ -33,7 +33,9 @@ def draw_states(
     which
         (S,) the batch row whose evidence each draw obeys; None where one row serves all of them.
 
-    >>> states = draw_states([torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3, torch.rand(7, 5), None, closed=False)
+    >>> states = draw_states(
+    ...     [torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3, torch.rand(7, 5), None, closed=False
+    ... )
     >>> states.shape
     torch.Size([3, 5])
     """

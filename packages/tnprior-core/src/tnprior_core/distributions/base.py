@@ -1,0 +1,309 @@
+"""The queries every distribution answers, written once in terms of weight rows.
+
+A subclass knows its mixture weights: the log mass of a set of rows, and how to draw component indices.
+Everything a user asks (densities, conditions, marginals, samples, moments, completions) follows from those two.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from tnprior_core import completion, marginals, moments
+from tnprior_core.errors import ImpossibleEvidenceError, QueryError, ShapeError
+from tnprior_core.evidence import Word
+from tnprior_core.knowledge import Knowledge
+from tnprior_core.legs import Block, Legs
+from tnprior_core.noise import fresh_seed
+from tnprior_core.sites import Gaussian, Site, find_site
+from tnprior_core.values import draw_values
+from tnprior_core.wording import learn, learn_table
+
+__all__ = ["SiteDistribution"]
+
+
+class SiteDistribution(Distribution, ABC):
+    """A distribution over named sites that is closed under its queries.
+
+    `p(v) = sum_s W[s] prod_k p(v_k | s_k) / sum_s W[s]`, W non-negative.
+
+    batch_shape is () or (B,) once something was observed per example; event_shape is (K,), one entry per
+    visible site in declared order; a categorical entry is its integer code. After `torch.distributions`,
+    with an `observed` mask: entries where it is False are summed out exactly and may hold anything.
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+    support = constraints.real_vector
+
+    def __init__(self, legs: Legs, *, validate_args: bool | None = None) -> None:
+        """Start with nothing known and every site visible."""
+        self.legs = legs
+        self.knowledge = Knowledge()
+        self.visible = tuple(range(len(legs.sites)))
+        self.checks = Distribution._validate_args if validate_args is None else validate_args
+        self._cache: dict[str, Tensor] = {}
+        self._unconditional: dict[str, Tensor] = {}
+        super().__init__(torch.Size(), torch.Size([len(self.visible)]), validate_args=False)
+
+    @abstractmethod
+    def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
+        """Log of `sum_s W[s] prod_k row_k[b, s_k]`, (B,), differentiable in rows and weights."""
+
+    @abstractmethod
+    def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
+        """Draw component indices (K, S), proportional to `W[s] prod_k row_k[which, s_k]`."""
+
+    @abstractmethod
+    def _like(self) -> Tensor:
+        """A tensor with the dtype and device of the parameters."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The visible sites, in the order of the values."""
+        return tuple(self.legs.sites[index] for index in self.visible)
+
+    @property
+    def log_normalizer(self) -> Tensor:
+        """Log of the total weight, `log sum_s W[s]` (), computed once."""
+        if "normalizer" not in self._unconditional:
+            self._unconditional["normalizer"] = self._log_mass(self.legs.blocks(Knowledge(), self._like()))[0]
+        return self._unconditional["normalizer"]
+
+    @property
+    def log_evidence(self) -> Tensor:
+        """`log p(everything this was conditioned on)` in nats, of shape batch_shape."""
+        return (self._known_mass() - self.log_normalizer).view(self.batch_shape)
+
+    def log_prob(self, value: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Return `log p(observed entries of value | what is known)`, nats, shape of value without its last axis.
+
+        value
+            (..., K), broadcast against batch_shape; categorical entries hold integer codes.
+        observed
+            boolean, the shape of value or broadcastable to it; None means everything.
+
+        Raises ShapeError for a wrong shape or code. Source: Kuznetsov et al. 2019 (TRIP), algorithm 1.
+
+        >>> from tnprior_core import Gaussian, TensorTrainPrior
+        >>> p = TensorTrainPrior([Gaussian("z0", 3), Gaussian("z1", 3)], rank=2)()
+        >>> p.log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
+        """
+        values, known, shape = self._table(value, observed)
+        repeats = values.shape[0] // (self.knowledge.batch or 1)
+        knowledge = self.knowledge.expand(repeats)
+        both = learn_table(knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
+        before = self._known_mass().repeat(repeats if self.knowledge.batch else 1)
+        return (self._mass(both) - before).view(shape)
+
+    def condition(self, evidence: Mapping[str, Word]) -> Self:
+        """Return the distribution given named evidence; conditions compose, and an empty one changes nothing.
+
+        evidence
+            site name -> a label or a number (shared), an integer or float tensor (B,) (one per example),
+            a list of labels (None: unknown), `OneOf`, `Not`, `Likelihood`, `Between` or `Noisy`.
+
+        Raises SiteError, EvidenceError, and ImpossibleEvidenceError where no value could satisfy a word.
+
+        >>> from tnprior_core import Categorical, OneOf, TensorTrainPrior
+        >>> p = TensorTrainPrior([Categorical("hair", ("black", "blond", "brown"))], rank=1)()
+        >>> q = p.condition({"hair": OneOf("blond", "brown")})
+        >>> bool(q.log_evidence < 0), q.marginal("hair").probs[0]
+        (True, tensor(0.))
+        """
+        visible = {site.name for site in self.sites}
+        for name in evidence:
+            if name not in visible:
+                find_site(self.sites, name)
+        return self._knowing(
+            learn(self.knowledge, self.legs.sites, evidence, self._like(), self.knowledge.batch)
+        )
+
+    def observe(self, value: Tensor, observed: Tensor | None = None) -> Self:
+        """Return the distribution given a table of values (B, K) where `observed` (B, K): batch_shape (B,).
+
+        Raises ShapeError for a wrong shape or code.
+
+        >>> from tnprior_core import Gaussian, TensorTrainPrior
+        >>> p = TensorTrainPrior([Gaussian("z0", 3), Gaussian("z1", 3)], rank=2)()
+        >>> p.observe(torch.zeros(5, 2), torch.tensor([True, False])).batch_shape
+        torch.Size([5])
+        """
+        if value.dim() != 2:
+            raise ShapeError(
+                f"expected values of shape (B, {len(self.visible)}), received {tuple(value.shape)}"
+            )
+        values, known, _ = self._table(value, observed)
+        sites = self.legs.sites
+        return self._knowing(
+            learn_table(self.knowledge, sites, self.visible, values, known, checks=self.checks)
+        )
+
+    def marginal(self, names: str | Sequence[str]) -> Distribution | Self:
+        """Return the marginal of one site (a `Categorical` or `NormalMixture`), or of several (again this kind).
+
+        >>> from tnprior_core import Categorical, Gaussian, TensorRingPrior
+        >>> p = TensorRingPrior([Gaussian("z0", 3), Gaussian("z1", 3), Categorical("hat")], rank=2)()
+        >>> p.marginal("hat").probs.sum()
+        tensor(1.0000)
+        >>> p.marginal(["z1", "hat"]).event_shape
+        torch.Size([2])
+        """
+        if isinstance(names, str):
+            return self.marginals([names])[names]
+        kept = tuple(self.visible[find_site(self.sites, name)] for name in names)
+        if not kept or len(set(kept)) != len(kept):
+            raise QueryError(f"expected different site names, at least one, received {list(names)}")
+        return self._replaced(visible=kept)
+
+    def marginals(self, names: Sequence[str] | None = None) -> dict[str, Distribution]:
+        """Return the marginals of all (or the named) visible sites from ONE backward pass.
+
+        The derivative of `log F` with respect to the log of a site's weight row is the posterior of its
+        component index. The results carry no gradient.
+
+        >>> from tnprior_core import Categorical, TensorTrainPrior
+        >>> sorted(TensorTrainPrior([Categorical("a"), Categorical("b")], rank=2)().marginals())
+        ['a', 'b']
+        """
+        chosen = (
+            self.visible if names is None else [self.visible[find_site(self.sites, name)] for name in names]
+        )
+        return marginals.of_sites(self, chosen)
+
+    def component_posteriors(self) -> dict[str, Tensor]:
+        """Return `p(s_k | what is known)`, (*batch_shape, N_k), of every visible site.
+
+        >>> from tnprior_core import Gaussian, TensorTrainPrior
+        >>> TensorTrainPrior([Gaussian("z0", 3)], rank=2)().component_posteriors()["z0"].sum()
+        tensor(1.0000)
+        """
+        posteriors = marginals.component_posteriors(self)
+        return {
+            self.legs.sites[index].name: posteriors[index].reshape(*self.batch_shape, -1)
+            for index in self.visible
+        }
+
+    def sample(  # type: ignore[override]
+        self,
+        sample_shape: torch.Size | Sequence[int] = (),
+        *,
+        seed: int | None = None,
+        first: int = 0,
+        first_row: int = 0,
+    ) -> Tensor:
+        """Draw (*sample_shape, *batch_shape, K) exact samples of all sites given what is known; never rejects.
+
+        seed
+            sample i of row b is a function of (seed, first + i, first_row + b) alone, whatever the batch
+            size; None takes a seed from torch's global generator.
+
+        Raises ImpossibleEvidenceError if the evidence has probability zero.
+
+        >>> from tnprior_core import Gaussian, TensorRingPrior
+        >>> p = TensorRingPrior([Gaussian("z0", 3), Gaussian("z1", 3)], rank=2)()
+        >>> bool((p.sample((100,), seed=1)[90:] == p.sample((10,), seed=1, first=90)).all())
+        True
+        """
+        shape = torch.Size(sample_shape)
+        seed = fresh_seed() if seed is None else seed
+        with torch.no_grad():
+            self._require_possible()
+            values = draw_values(self, shape.numel(), seed=seed, first=first, first_row=first_row)
+        if self.visible != tuple(range(len(self.legs.sites))):
+            values = values[..., list(self.visible)]
+        return values.reshape(*shape, *self.batch_shape, len(self.visible))
+
+    @property
+    def mean(self) -> Tensor:
+        """Exact means of the visible continuous sites, (*batch_shape, number of them)."""
+        return moments.mean_and_variance(self)[0]
+
+    @property
+    def variance(self) -> Tensor:
+        """Exact variances of the visible continuous sites, (*batch_shape, number of them)."""
+        return moments.mean_and_variance(self)[1]
+
+    def covariance(self, names: Sequence[str] | None = None) -> Tensor:
+        """Return the exact covariance matrix of continuous sites, (*batch_shape, C, C).
+
+        >>> from tnprior_core import Gaussian, TensorRingPrior
+        >>> p = TensorRingPrior([Gaussian("z0", 3), Gaussian("z1", 3)], rank=2)()
+        >>> torch.allclose(p.covariance().diagonal(), p.variance)
+        True
+        """
+        wanted = (
+            [site.name for site in self.sites if isinstance(site, Gaussian)] if names is None else list(names)
+        )
+        return moments.covariance(self, [self.visible[find_site(self.sites, name)] for name in wanted])
+
+    def complete(self, names: Sequence[str] | None = None, *, limit: int = 4096) -> completion.Completion:
+        """Return the most probable joint completion of the unobserved categorical sites (all, or the named).
+
+        Exact best-first search; see `completion.most_probable`.
+        """
+        chosen = (
+            self.visible if names is None else [self.visible[find_site(self.sites, name)] for name in names]
+        )
+        return completion.most_probable(self, chosen, limit=limit)
+
+    def __repr__(self) -> str:
+        """Name the sites, and what is known."""
+        names = [site.name for site in self.sites]
+        shown = ", ".join(names[:6]) + (f", ... {len(names)} sites" if len(names) > 6 else "")
+        known = set(self.knowledge.soft) | (self.knowledge.exact.columns if self.knowledge.exact else set())
+        given = ", ".join(self.legs.sites[index].name for index in sorted(known)[:6])
+        return f"{type(self).__name__}({shown}{f' | {given}' if given else ''}; batch_shape={tuple(self.batch_shape)})"
+
+    def _mass(self, knowledge: Knowledge) -> Tensor:
+        mass = self._log_mass(self.legs.blocks(knowledge, self._like()))
+        if knowledge.batch is not None and mass.shape[0] != knowledge.batch:
+            mass = mass.expand(knowledge.batch)
+        if knowledge.impossible is not None:
+            mass = torch.where(knowledge.impossible, torch.full_like(mass, -torch.inf), mass)
+        return mass
+
+    def _known_mass(self) -> Tensor:
+        if self.knowledge.empty:
+            return self.log_normalizer.view(1)
+        if "mass" not in self._cache:
+            self._cache["mass"] = self._mass(self.knowledge)
+        return self._cache["mass"]
+
+    def _require_possible(self) -> None:
+        if bool((self._known_mass() == -torch.inf).any()):
+            raise ImpossibleEvidenceError(f"expected evidence of positive probability, received {self!r}")
+
+    def _knowing(self, knowledge: Knowledge) -> Self:
+        return self._replaced(knowledge=knowledge)
+
+    def _replaced(self, **changes: object) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.__dict__.update(changes)
+        other._cache = {}
+        batch = torch.Size() if other.knowledge.batch is None else torch.Size([other.knowledge.batch])
+        other._batch_shape, other._event_shape = batch, torch.Size([len(other.visible)])
+        return other
+
+    def _table(self, value: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, torch.Size]:
+        width = len(self.visible)
+        if value.dim() < 1 or value.shape[-1] != width:
+            raise ShapeError(f"expected values of shape (..., {width}), received {tuple(value.shape)}")
+        observed = torch.ones_like(value, dtype=torch.bool) if observed is None else observed
+        if observed.dtype != torch.bool:
+            raise ShapeError(f"expected a boolean mask `observed`, received {observed.dtype}")
+        try:
+            shape = torch.broadcast_shapes(value.shape, observed.shape, (*self.batch_shape, width))
+        except RuntimeError as error:
+            raise ShapeError(
+                f"expected values {tuple(value.shape)}, observed {tuple(observed.shape)} and batch_shape "
+                f"{tuple(self.batch_shape)} to broadcast"
+            ) from error
+        values = value.to(self._like()).expand(shape).reshape(-1, width)
+        return values, observed.expand(shape).reshape(-1, width), shape[:-1]

@@ -1,0 +1,128 @@
+"""Tensor-train and tensor-ring distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from tnprior_core.contract import log_mass
+from tnprior_core.distributions.base import SiteDistribution
+from tnprior_core.errors import ShapeError
+from tnprior_core.legs import Block, Legs
+from tnprior_core.sampling import draw_states
+
+__all__ = ["TensorRing", "TensorTrain"]
+
+
+class _Network(SiteDistribution):
+    closed: ClassVar[bool]
+
+    def __init__(
+        self,
+        legs: Legs,
+        cores: Sequence[Tensor],
+        *,
+        order: Sequence[int] | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        """Take non-negative cores (N_k, m_k, m_{k+1}) in chain order; `order[j]` is the site at place j."""
+        self.cores = tuple(cores)
+        self.order = tuple(range(len(self.cores))) if order is None else tuple(order)
+        _check_chain(legs, self.cores, self.order, closed=self.closed)
+        super().__init__(legs, validate_args=validate_args)
+
+    def _like(self) -> Tensor:
+        return self.cores[0]
+
+    def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
+        rows, shift = self._rows(blocks)
+        return log_mass(rows, self.cores, closed=self.closed) + shift
+
+    def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
+        rows, _ = self._rows(blocks)
+        states = draw_states(rows, self.cores, uniform, which, closed=self.closed)
+        place = torch.empty(len(self.order), dtype=torch.long, device=states.device)
+        place[list(self.order)] = torch.arange(len(self.order), device=states.device)
+        return states if self.order == tuple(range(len(self.order))) else states.index_select(0, place)
+
+    def _rows(self, blocks: Sequence[Block]) -> tuple[list[Tensor], Tensor]:
+        """Weight rows in chain order, each with a peak of one, and the log of what was divided out."""
+        by_site: dict[int, Tensor] = {}
+        shift: Tensor | float = 0.0
+        for block in blocks:
+            peak = block.rows.detach().amax(2, keepdim=True)
+            peak = torch.where(torch.isfinite(peak), peak, torch.zeros_like(peak))
+            by_site.update(zip(block.sites, (block.rows - peak).exp().unbind(0), strict=True))
+            shift = shift + peak.sum((0, 2))
+        return [by_site[site] for site in self.order], torch.as_tensor(shift)
+
+
+@final
+class TensorTrain(_Network):
+    """Distribution whose weights are a non-negative tensor train, `W[s] = 1^T Q_1[s_1] ... Q_K[s_K] 1`.
+
+    legs
+        the sites and their components.
+    cores
+        K non-negative tensors (N_k, m_k, m_{k+1}); the boundary vectors are ones of sizes m_1 and m_{K+1}.
+    order
+        `order[j]` is the site that core j belongs to; None for the order of the sites.
+
+    Raises ShapeError when cores do not fit each other or their sites.
+    Source: Kuznetsov et al. 2019 (VAE-TTLP), equations 1-4.
+
+    >>> from tnprior_core import Categorical, Legs
+    >>> legs = Legs.of([Categorical("a"), Categorical("b")], {})
+    >>> p = TensorTrain(legs, [torch.tensor([[[1.0]], [[3.0]]]), torch.ones(2, 1, 1)])
+    >>> p.marginal("a").probs
+    tensor([0.2500, 0.7500])
+    """
+
+    closed = False
+
+
+@final
+class TensorRing(_Network):
+    """Distribution whose weights are a non-negative tensor ring, `W[s] = Tr(Q_1[s_1] ... Q_K[s_K])`.
+
+    legs
+        the sites and their components.
+    cores
+        K non-negative tensors (N_k, m_k, m_{k+1}) with m_{K+1} = m_1.
+    order
+        `order[j]` is the site that core j belongs to; None for the order of the sites.
+
+    Raises ShapeError when cores do not fit each other or their sites.
+    Source: Kuznetsov et al. 2019 (TRIP), equations 1-3.
+
+    >>> from tnprior_core import Categorical, Legs
+    >>> legs = Legs.of([Categorical("a"), Categorical("b")], {})
+    >>> same = torch.eye(2).unsqueeze(2) * torch.eye(2).unsqueeze(1)
+    >>> TensorRing(legs, [same, same]).log_prob(torch.tensor([[0.0, 0.0], [0.0, 1.0]])).exp()
+    tensor([0.5000, 0.0000])
+    """
+
+    closed = True
+
+
+def _check_chain(legs: Legs, cores: Sequence[Tensor], order: Sequence[int], *, closed: bool) -> None:
+    if sorted(order) != list(range(len(legs.sites))) or len(cores) != len(order):
+        raise ShapeError(
+            f"expected one core for each of {len(legs.sites)} sites, received {len(cores)} in order {order}"
+        )
+    for place, (core, site) in enumerate(zip(cores, order, strict=True)):
+        states = legs.sites[site].states
+        follower = cores[(place + 1) % len(cores)]
+        joined = closed or place + 1 < len(cores)
+        if core.dim() != 3 or core.shape[0] != states:
+            raise ShapeError(
+                f"site {legs.sites[site].name!r}: expected a core ({states}, m, m'), received {tuple(core.shape)}"
+            )
+        if joined and core.shape[2] != follower.shape[1]:
+            raise ShapeError(
+                f"site {legs.sites[site].name!r}: its core {tuple(core.shape)} does not fit the next one, "
+                f"{tuple(follower.shape)}"
+            )

@@ -1,0 +1,109 @@
+"""Posteriors of every site at once: one forward and one backward pass over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution
+
+from tnprior_core.knowledge import SoftLabels, SoftNormal
+from tnprior_core.legs import Block, GaussianLegs, LabelLegs
+from tnprior_core.univariate import NormalMixture
+
+if TYPE_CHECKING:
+    from tnprior_core.distributions.base import SiteDistribution
+
+__all__ = ["component_posteriors", "of_sites", "posteriors_of_blocks"]
+
+
+def posteriors_of_blocks(p: SiteDistribution, blocks: Sequence[Block]) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return `log F` (B,) and the posterior (B, N_k) of every site's component index.
+
+    `p(s_k | e) = d log F / d log w_k[s_k]`: the rows enter multiplied by their core, so the derivative with
+    respect to the logarithm of a weight is the share of the total mass that goes through it.
+    """
+    batch = max(block.rows.shape[1] for block in blocks)
+    wide = [block.rows.detach().expand(-1, batch, -1).clone().requires_grad_() for block in blocks]
+    with torch.enable_grad():
+        mass = p._log_mass([Block(block.sites, rows) for block, rows in zip(blocks, wide, strict=True)])
+        slopes = torch.autograd.grad(mass.sum(), wide)
+    found = {
+        site: slope[at]
+        for block, slope in zip(blocks, slopes, strict=True)
+        for at, site in enumerate(block.sites)
+    }
+    return mass.detach(), found
+
+
+def component_posteriors(p: SiteDistribution) -> dict[int, Tensor]:
+    """Return `p(s_k | what p knows)` (B or 1, N_k) of every site, by position."""
+    p._require_possible()
+    return posteriors_of_blocks(p, p.legs.blocks(p.knowledge, p._like()))[1]
+
+
+def of_sites(p: SiteDistribution, sites: Sequence[int]) -> dict[str, Distribution]:
+    """Return the univariate marginals of sites, by name."""
+    posteriors = component_posteriors(p)
+    with torch.no_grad():
+        return {p.legs.sites[site].name: _marginal(p, site, posteriors[site]) for site in sites}
+
+
+def _marginal(p: SiteDistribution, site: int, posterior: Tensor) -> Distribution:
+    group, at = p.legs.where[site]
+    shape = (*p.batch_shape, -1)
+    if isinstance(group, LabelLegs):
+        probs = _label_probs(p, site, group, at, posterior)
+        return Categorical(probs=probs.expand(_rows(p), -1).reshape(shape), validate_args=False)
+    mean, sigma, low, high = normals(p, site, group, at)
+    tables = (x.expand(_rows(p), group.states).reshape(shape) for x in (posterior, mean, sigma))
+    return NormalMixture(
+        *tables, low.expand(_rows(p)).reshape(shape[:-1]), high.expand(_rows(p)).reshape(shape[:-1])
+    )
+
+
+def normals(
+    p: SiteDistribution, site: int, group: GaussianLegs, at: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean, sigma (Be, N), low and high (Be,) of a site's components given what is known of it.
+
+    A value known exactly is a normal of width zero.
+    """
+    soft = p.knowledge.soft.get(site)
+    mean, sigma = group.mean[at].detach().unsqueeze(0), group.log_sigma[at].detach().exp().unsqueeze(0)
+    infinite = torch.full_like(mean[:, 0], torch.inf)
+    low, high = -infinite, infinite
+    if isinstance(soft, SoftNormal):
+        mean, sigma = (x.detach().reshape(-1, group.states) for x in group.updated(at, soft))
+        low, high = soft.low, soft.high
+    exact = p.knowledge.exact
+    if exact is not None and site in exact.columns:
+        known = exact.known[:, site]
+        mean = torch.where(known.unsqueeze(1), exact.values[:, site].unsqueeze(1), mean)
+        sigma = torch.where(known.unsqueeze(1), torch.zeros_like(mean), sigma)
+        low = torch.where(known, -infinite, low)
+        high = torch.where(known, infinite, high)
+    return mean, sigma, low, high
+
+
+def _label_probs(p: SiteDistribution, site: int, group: LabelLegs, at: int, posterior: Tensor) -> Tensor:
+    if group.log_emission is None:
+        return posterior
+    logits = group.log_emission[at].detach().unsqueeze(0)
+    soft, exact = p.knowledge.soft.get(site), p.knowledge.exact
+    if isinstance(soft, SoftLabels):
+        logits = logits + soft.log_likelihood.unsqueeze(1)
+    probs = (posterior.unsqueeze(2) * logits.softmax(2)).sum(1)
+    if exact is not None and site in exact.columns:
+        code = torch.where(
+            exact.known[:, site], exact.values[:, site], torch.zeros_like(exact.values[:, site])
+        )
+        one_hot = torch.nn.functional.one_hot(code.long(), group.labels).to(probs)
+        probs = torch.where(exact.known[:, site].unsqueeze(1), one_hot, probs)
+    return probs
+
+
+def _rows(p: SiteDistribution) -> int:
+    return 1 if p.knowledge.batch is None else p.knowledge.batch

@@ -1,0 +1,114 @@
+"""Gaussian-mixture and standard-normal priors, the baselines, with the same interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+import torch
+from torch import nn
+
+from tnprior_core.distributions.mixture import Mixture
+from tnprior_core.errors import SiteError
+from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
+from tnprior_core.priors.base import Prior
+from tnprior_core.priors.network import LOG_SIGMA_RANGE, _grouped
+from tnprior_core.sites import Categorical, Gaussian, Site
+
+__all__ = ["GaussianMixturePrior", "StandardNormalPrior"]
+
+
+@final
+class GaussianMixturePrior(Prior):
+    """Mixture of full-dimensional diagonal components that also carry label probabilities.
+
+    `p(z, y) = sum_c pi_c prod_k N(z_k; mu_{k,c}, sigma_{k,c}^2) prod_a p(y_a | c)`: a train with diagonal cores.
+
+    sites
+        Gaussian sites (their own `components` are not used) and Categorical ones.
+    components
+        C, the number of mixture components.
+    low, high
+        means start uniform in this range, standard deviations at one.
+    seed
+        of the means.
+
+    Source: Kuznetsov et al. 2019 (TRIP), section 5, the GMM baseline.
+
+    >>> prior = GaussianMixturePrior([Gaussian("z0"), Categorical("hat")], components=8)
+    >>> prior().marginal("hat").probs.sum()
+    tensor(1.)
+    """
+
+    def __init__(
+        self, sites: Iterable[Site], components: int, *, low: float = -1.0, high: float = 1.0, seed: int = 0
+    ) -> None:
+        """Place the means at random and start from equal weights."""
+        super().__init__(
+            Gaussian(site.name, components) if isinstance(site, Gaussian) else site for site in sites
+        )
+        self.components = components
+        generator = torch.Generator().manual_seed(seed)
+        count = len(self.latents)
+        self.mean = nn.Parameter(low + (high - low) * torch.rand(count, components, generator=generator))
+        self.log_sigma = nn.Parameter(torch.zeros(count, components))
+        self.logits = nn.Parameter(torch.zeros(components))
+        self._label_groups = _grouped({index: (self.sites[index].states,) for index in self.attributes})
+        self.label_logits = nn.ParameterDict(
+            {
+                key: nn.Parameter(
+                    0.1
+                    * torch.randn(len(group), components, self.sites[group[0]].states, generator=generator)
+                )
+                for key, group in self._label_groups.items()
+            }
+        )
+
+    def forward(self) -> Mixture:
+        """Return the distribution for the current parameters."""
+        groups: list[LegGroup] = []
+        if self.latents:
+            groups.append(GaussianLegs(self.latents, self.mean, self.log_sigma.clamp(*LOG_SIGMA_RANGE)))
+        for key, group in self._label_groups.items():
+            logits = self.label_logits[key]
+            groups.append(LabelLegs(group, logits.shape[2], logits.log_softmax(2)))
+        return Mixture(Legs(self.sites, groups), self.logits.log_softmax(0))
+
+    def extra_repr(self) -> str:
+        """Name the sites and the number of components."""
+        return f"{len(self.latents)} latents, {len(self.attributes)} attributes, components={self.components}"
+
+
+@final
+class StandardNormalPrior(Prior):
+    """`p(z) = N(z; 0, I)`, without parameters; a mixture of one component.
+
+    sites
+        Gaussian sites only: independent of everything, it could say nothing about an attribute.
+
+    Raises SiteError for a categorical site.
+
+    >>> StandardNormalPrior([Gaussian("z0")])().log_prob(torch.zeros(1))
+    tensor(-0.9189)
+    """
+
+    def __init__(self, sites: Iterable[Site]) -> None:
+        """Refuse attributes."""
+        super().__init__(Gaussian(site.name, 1) if isinstance(site, Gaussian) else site for site in sites)
+        named = [site.name for site in self.sites if isinstance(site, Categorical)]
+        if named:
+            raise SiteError(
+                f"a standard normal prior has no attributes, received {named}; use GaussianMixturePrior, "
+                "TensorTrainPrior or TensorRingPrior"
+            )
+        self.register_buffer("_zeros", torch.zeros(len(self.sites), 1), persistent=False)
+        self._zeros: torch.Tensor
+
+    def forward(self) -> Mixture:
+        """Return the distribution."""
+        legs = Legs(self.sites, [GaussianLegs(self.latents, self._zeros, self._zeros)])
+        return Mixture(legs, self._zeros[0])
+
+    def extra_repr(self) -> str:
+        """Name the number of sites."""
+        return f"{len(self.sites)} latents"

@@ -1,0 +1,209 @@
+"""Tensor-train and tensor-ring priors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final, final
+
+import torch
+from torch import Tensor, nn
+
+from tnprior_core.cores import Exp, Positivity, noise_cores
+from tnprior_core.distributions.network import TensorRing, TensorTrain
+from tnprior_core.errors import ShapeError, SiteError
+from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
+from tnprior_core.priors.base import Prior
+from tnprior_core.sites import Gaussian, Site, find_site
+
+__all__ = ["NetworkPrior", "TensorRingPrior", "TensorTrainPrior"]
+
+LOG_SIGMA_RANGE: Final = (-7.0, 3.0)
+"""Components narrower or wider than this are clamped: a width of zero is not a density."""
+
+
+class NetworkPrior(Prior):
+    """Common part of the two: components, cores and the order of the sites along the chain."""
+
+    closed: ClassVar[bool]
+
+    def __init__(
+        self,
+        sites: Iterable[Site],
+        rank: int | Sequence[int],
+        *,
+        order: Sequence[int] | Sequence[str] | None = None,
+        positivity: Positivity | None = None,
+        low: float = -2.0,
+        high: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        """Place the components on a grid and fill the cores with seeded noise."""
+        super().__init__(sites)
+        self.positivity = Exp() if positivity is None else positivity
+        places = _places(self.sites, order)
+        self.rank = rank
+        bonds = _bonds(rank, len(self.sites), closed=self.closed)
+        shapes = {site: (self.sites[site].states, bonds[at], bonds[at + 1]) for at, site in enumerate(places)}
+        self._core_groups = _grouped(shapes)
+        self._leg_groups = _grouped(
+            {index: (site.states,) for index, site in enumerate(self.sites) if isinstance(site, Gaussian)}
+        )
+        generator = torch.Generator().manual_seed(seed)
+        self.raw_cores = nn.ParameterDict(
+            {
+                key: nn.Parameter(
+                    self.positivity.inverse(noise_cores((len(group), *shapes[group[0]]), generator))
+                )
+                for key, group in self._core_groups.items()
+            }
+        )
+        self.mean, self.log_sigma = nn.ParameterDict(), nn.ParameterDict()
+        for key, group in self._leg_groups.items():
+            states = self.sites[group[0]].states
+            grid = torch.linspace(low, high, states) if states > 1 else torch.full((1,), (low + high) / 2)
+            self.mean[key] = nn.Parameter(grid.repeat(len(group), 1))
+            width = torch.tensor((high - low) / states).log()
+            self.log_sigma[key] = nn.Parameter(width.expand(len(group), states).clone())
+        self.register_buffer("_order", torch.tensor(places))
+        self._order: Tensor
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Positions of the sites along the chain: `order[j]` is the site of core j. Kept with the weights."""
+        return tuple(self._order.tolist())
+
+    def set_order(self, order: Sequence[int] | Sequence[str]) -> None:
+        """Rearrange the chain; every core stays with its site.
+
+        Raises SiteError if it is no permutation, ShapeError where cores of unequal rank no longer fit.
+        """
+        self._order.copy_(torch.tensor(_places(self.sites, order)))
+        with torch.no_grad():
+            self()
+
+    def legs(self) -> Legs:
+        """Return the sites with their components, as the distribution uses them."""
+        groups: list[LegGroup] = [
+            GaussianLegs(group, self.mean[key], self.log_sigma[key].clamp(*LOG_SIGMA_RANGE))
+            for key, group in self._leg_groups.items()
+        ]
+        labels = _grouped({index: (self.sites[index].states,) for index in self.attributes})
+        groups.extend(LabelLegs(group, self.sites[group[0]].states) for group in labels.values())
+        return Legs(self.sites, groups)
+
+    def cores(self) -> list[Tensor]:
+        """Return the non-negative cores (N_k, m_k, m_{k+1}) in chain order."""
+        by_site: dict[int, Tensor] = {}
+        for key, group in self._core_groups.items():
+            by_site.update(zip(group, self.positivity.forward(self.raw_cores[key]).unbind(0), strict=True))
+        return [by_site[site] for site in self.order]
+
+    @torch.no_grad()
+    def assign_cores(self, cores: Sequence[Tensor]) -> None:
+        """Overwrite the cores with positive tensors in chain order."""
+        by_site = dict(zip(self.order, cores, strict=True))
+        for key, group in self._core_groups.items():
+            stacked = torch.stack([by_site[site] for site in group])
+            if stacked.shape != self.raw_cores[key].shape:
+                raise ShapeError(
+                    f"expected cores {tuple(self.raw_cores[key].shape)}, received {tuple(stacked.shape)}"
+                )
+            self.raw_cores[key].copy_(self.positivity.inverse(stacked))
+
+    @torch.no_grad()
+    def assign_components(self, site: int, mean: Tensor, sigma: Tensor) -> None:
+        """Overwrite the component means and standard deviations (N_k,) of one continuous site."""
+        for key, group in self._leg_groups.items():
+            if site in group:
+                self.mean[key][group.index(site)].copy_(mean)
+                self.log_sigma[key][group.index(site)].copy_(sigma.log().clamp(*LOG_SIGMA_RANGE))
+
+    def extra_repr(self) -> str:
+        """Name the sites and the rank."""
+        return f"{len(self.latents)} latents, {len(self.attributes)} attributes, rank={self.rank}"
+
+
+@final
+class TensorTrainPrior(NetworkPrior):
+    """Prior whose mixture weights are a tensor train; `forward()` returns a `TensorTrain`.
+
+    `p(z, y) = sum_s W[s, y] prod_k N(z_k; mu_{k,s_k}, sigma_{k,s_k}^2)`, `W` in tensor-train format.
+
+    sites
+        Gaussian and Categorical sites.
+    rank
+        m of every bond, or the K + 1 bond sizes.
+    order
+        site names or positions along the chain; None for the order of `sites`.
+    positivity
+        raw parameter -> core entry: `Exp()` (default), `Softplus()` or `Square()`.
+    low, high
+        the grid on which the component means start; widths start at the spacing.
+    seed
+        of the noise in the cores.
+
+    Source: Kuznetsov et al. 2019 (VAE-TTLP), equation 4.
+
+    >>> from tnprior_core import Categorical
+    >>> prior = TensorTrainPrior([Gaussian("z0", 10), Categorical("hat")], rank=4)
+    >>> prior().sample((3,), seed=0).shape
+    torch.Size([3, 2])
+    """
+
+    closed = False
+
+    def forward(self) -> TensorTrain:
+        """Return the distribution for the current parameters."""
+        return TensorTrain(self.legs(), self.cores(), order=self.order)
+
+
+@final
+class TensorRingPrior(NetworkPrior):
+    """Prior whose mixture weights are a tensor ring; `forward()` returns a `TensorRing`.
+
+    `W[s] = Tr(Q_1[s_1] ... Q_K[s_K])`. Arguments as for `TensorTrainPrior`; a sequence of ranks has K entries.
+    A ring of core size m has about the capacity of a train of size m^2, at m times its cost.
+
+    Source: Kuznetsov et al. 2019 (TRIP), equation 3.
+
+    >>> from tnprior_core import Categorical
+    >>> prior = TensorRingPrior([Gaussian("z0", 10), Categorical("hat")], rank=4)
+    >>> prior().log_evidence
+    tensor(0., grad_fn=<ViewBackward0>)
+    """
+
+    closed = True
+
+    def forward(self) -> TensorRing:
+        """Return the distribution for the current parameters."""
+        return TensorRing(self.legs(), self.cores(), order=self.order)
+
+
+def _grouped(shapes: dict[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Sites by shape: {"n10x20x20": (0, 1, 2, ...)}."""
+    groups: dict[str, list[int]] = {}
+    for site in sorted(shapes):
+        groups.setdefault("n" + "x".join(map(str, shapes[site])), []).append(site)
+    return {key: tuple(group) for key, group in groups.items()}
+
+
+def _places(sites: Sequence[Site], order: Sequence[int] | Sequence[str] | None) -> list[int]:
+    if order is None:
+        return list(range(len(sites)))
+    places = [find_site(sites, at) if isinstance(at, str) else int(at) for at in order]
+    if sorted(places) != list(range(len(sites))):
+        raise SiteError(f"expected each of {len(sites)} sites once in `order`, received {list(order)}")
+    return places
+
+
+def _bonds(rank: int | Sequence[int], count: int, *, closed: bool) -> list[int]:
+    if isinstance(rank, int):
+        bonds = [rank] * (count + 1)
+    else:
+        expected = count if closed else count + 1
+        if len(rank) != expected:
+            raise ShapeError(f"expected one rank or {expected} of them, received {len(rank)}")
+        bonds = [*rank, rank[0]] if closed else list(rank)
+    if min(bonds) < 1:
+        raise ShapeError(f"expected ranks >= 1, received {rank}")
+    return bonds

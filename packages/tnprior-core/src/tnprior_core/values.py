@@ -1,0 +1,100 @@
+"""From component indices to values: draws on every leg given what is known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tnprior_core.knowledge import Knowledge, SoftLabels, SoftNormal
+from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup
+from tnprior_core.noise import Noise, draw_noise
+from tnprior_core.normal import truncated_draw
+from tnprior_core.sampling import pick
+
+if TYPE_CHECKING:
+    from tnprior_core.distributions.base import SiteDistribution
+
+__all__ = ["draw_values"]
+
+
+def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first_row: int) -> Tensor:
+    """Return samples (count, K), or (count, B, K) given per-example knowledge, of all sites of `p`."""
+    like, batch, width = p._like(), p.knowledge.batch, len(p.legs.sites)
+    if count == 0 or batch == 0:
+        return like.new_zeros(*((count,) if batch is None else (count, batch)), width)
+    uniforms = 3 * width + 1
+    if batch is None:
+        noise = draw_noise(uniforms, width, count, seed=seed, first=first)
+        which = None
+    else:
+        parts = [
+            draw_noise(uniforms, width, batch, seed=seed, stream=1 + first + i, first=first_row)
+            for i in range(count)
+        ]
+        noise = Noise(*(torch.cat([part[at] for part in parts], 1) for at in (0, 1)))
+        which = torch.arange(batch, device=like.device).repeat(count)
+    noise = Noise(noise.uniform.to(like), noise.normal.to(like))
+    states = p._draw_states(p.legs.blocks(p.knowledge, like), noise.uniform, which)
+    values = like.new_empty(width, states.shape[1])
+    for group in p.legs.groups:
+        _draw_group(group, p.knowledge, states, noise, which, values)
+    _insert_known(p.knowledge, which, values)
+    return values.mT.reshape(*((count,) if batch is None else (count, batch)), width)
+
+
+def _draw_group(
+    group: LegGroup, knowledge: Knowledge, states: Tensor, noise: Noise, which: Tensor | None, values: Tensor
+) -> None:
+    sites = torch.as_tensor(group.sites, device=states.device)
+    component = states.index_select(0, sites)
+    if isinstance(group, GaussianLegs):
+        offset = torch.arange(len(group.sites), device=states.device).unsqueeze(1) * group.states
+        flat = (component + offset).flatten()
+        mean = group.mean.flatten().index_select(0, flat).view_as(component)
+        sigma = group.log_sigma.exp().flatten().index_select(0, flat).view_as(component)
+        values[sites] = torch.addcmul(mean, sigma, noise.normal.index_select(0, sites))
+    elif group.log_emission is None:
+        values[sites] = component.to(values)
+    for at, site in enumerate(group.sites):
+        soft = knowledge.soft.get(site)
+        if isinstance(group, GaussianLegs) and isinstance(soft, SoftNormal):
+            values[site] = _draw_soft(group, at, soft, states[site], noise.normal[site], which)
+        elif isinstance(group, LabelLegs) and group.log_emission is not None:
+            uniform = noise.uniform[2 * len(values) + 1 + site]
+            likelihood = soft if isinstance(soft, SoftLabels) else None
+            values[site] = _draw_label(group.log_emission[at], likelihood, states[site], uniform, which).to(
+                values
+            )
+
+
+def _draw_soft(
+    group: GaussianLegs, at: int, soft: SoftNormal, component: Tensor, normal: Tensor, which: Tensor | None
+) -> Tensor:
+    mean, sigma = group.updated(at, soft)
+    row = torch.zeros_like(component) if which is None else which
+    rows = mean.shape[0]
+    row = row if rows > 1 else torch.zeros_like(row)
+    low, high = (x.expand(rows)[row] for x in (soft.low, soft.high))
+    return truncated_draw(normal, low, high, mean[row, component], sigma.expand_as(mean)[row, component])
+
+
+def _draw_label(
+    log_emission: Tensor, soft: SoftLabels | None, component: Tensor, uniform: Tensor, which: Tensor | None
+) -> Tensor:
+    logits = log_emission.index_select(0, component)
+    if soft is not None:
+        rows = soft.log_likelihood
+        logits = logits + (rows if which is None or len(rows) == 1 else rows.index_select(0, which))
+    return pick((logits - logits.amax(1, keepdim=True)).exp(), uniform)
+
+
+def _insert_known(knowledge: Knowledge, which: Tensor | None, values: Tensor) -> None:
+    exact = knowledge.exact
+    if exact is None:
+        return
+    table, known = exact.values.mT, exact.known.mT
+    if which is not None and table.shape[1] > 1:
+        table, known = table.index_select(1, which), known.index_select(1, which)
+    values.copy_(torch.where(known, table, values))
