@@ -25,7 +25,7 @@ class ImageShapeError(ModelError):
     ...     ConvEncoder((1, 28, 28), latent_size=4)(torch.zeros(2, 1, 32, 32))
     ... except ImageShapeError as error:
     ...     print(error)
-    expected images of shape (B, 1, 28, 28), received (2, 1, 32, 32); resize them or build a network for theirs
+    expected images of shape (B, 1, 28, 28), received (2, 1, 32, 32); resize them or build another network
     """
 
 

@@ -1,0 +1,8 @@
+"""Networks: tensors in, tensors out; no losses, no priors."""
+
+from tnprior_models.nets.bounded import floor_softly, limit_softly
+from tnprior_models.nets.conv_decoder import ConvDecoder
+from tnprior_models.nets.conv_encoder import ConvEncoder
+from tnprior_models.nets.pyramid import Pyramid
+
+__all__ = ["ConvDecoder", "ConvEncoder", "Pyramid", "floor_softly", "limit_softly"]

@@ -1,0 +1,67 @@
+"""The convolutional encoder: an image to the mean and log standard deviation of its code."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tnprior_models.errors import ImageShapeError
+from tnprior_models.nets.pyramid import Pyramid, group_count
+
+__all__ = ["ConvEncoder"]
+
+
+class ConvEncoder(nn.Module):
+    """Six convolutions and two dense layers: x -> (mu, log_sigma) of a diagonal Gaussian q(z|x).
+
+    Convolutions are 3x3 and follow `Pyramid`; each is followed by group normalisation and SiLU, so an
+    image's code never depends on the other images of its batch. Works for any size of at least 8
+    pixels a side, even or odd. Architecture: VAE-TTLP (Kuznetsov et al. 2018), which names the layers
+    and leaves their sizes open.
+
+    Args:
+        image_shape: (C, H, W) of the images.
+        latent_size: d, length of the code.
+        width: channels of the first convolution.
+        hidden: units of the first dense layer.
+
+    >>> import torch
+    >>> mu, log_sigma = ConvEncoder((1, 28, 28), latent_size=16)(torch.rand(2, 1, 28, 28))
+    >>> mu.shape, log_sigma.shape
+    (torch.Size([2, 16]), torch.Size([2, 16]))
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], latent_size: int, *, width: int = 32, hidden: int = 256
+    ) -> None:
+        super().__init__()
+        pyramid = Pyramid(image_shape, width)
+        self.image_shape = pyramid.image_shape
+        self.latent_size = latent_size
+        layers: list[nn.Module] = []
+        for stride, before, after in zip(
+            pyramid.strides, pyramid.channels[:-1], pyramid.channels[1:], strict=True
+        ):
+            convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1)
+            layers += [convolution, nn.GroupNorm(group_count(after), after), nn.SiLU()]
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = nn.Sequential(
+            nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
+        )
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B latent"], Float[Tensor, "B latent"]]:
+        """Mean and log standard deviation of q(z|x) for images in [0, 1].
+
+        Raises:
+            ImageShapeError: images of another size or number of channels.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != tuple(self.image_shape):
+            channels, height, width = self.image_shape
+            raise ImageShapeError(
+                f"expected images of shape (B, {channels}, {height}, {width}), received {tuple(x.shape)}; "
+                "resize them or build another network"
+            )
+        mu, log_sigma = self.dense(self.convolutions(2 * x - 1).flatten(1)).chunk(2, dim=-1)
+        return mu, log_sigma

@@ -1,0 +1,98 @@
+"""The sizes of a stack of convolutions: where it halves the image and how wide each layer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tnprior_models.errors import ModelError
+
+__all__ = ["CONVOLUTIONS", "Pyramid"]
+
+CONVOLUTIONS = 6
+SMALLEST = 4
+WIDEST = 4
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Six convolutions from an image down to a grid of about 4x4, shared by encoder and decoder.
+
+    The image is halved (rounding up) as long as its shorter side stays at 4 or more, six times at
+    most, and as early as the even spread over the six layers allows: work falls with the square of
+    the size. The number of channels doubles with every halving, up to four times `width`.
+
+    Args:
+        image_shape: (channels, height, width); 1 or 3 channels, at least 8 pixels a side.
+        width: channels of the first convolution.
+
+    Raises:
+        ModelError: an image or a width that the stack cannot serve.
+
+    >>> p = Pyramid((1, 28, 28), width=32)
+    >>> p.strides
+    (2, 1, 2, 1, 2, 1)
+    >>> p.channels
+    (1, 32, 32, 64, 64, 128, 128)
+    >>> p.sizes
+    ((28, 28), (14, 14), (14, 14), (7, 7), (7, 7), (4, 4), (4, 4))
+    """
+
+    image_shape: tuple[int, int, int]
+    width: int
+
+    def __post_init__(self) -> None:
+        if len(self.image_shape) != 3 or self.image_shape[0] not in (1, 3) or min(self.image_shape[1:]) < 8:
+            raise ModelError(
+                "expected an image shape (C, H, W) with 1 or 3 channels and sides of at least 8 pixels, "
+                f"received {tuple(self.image_shape)}"
+            )
+        if self.width < 1:
+            raise ModelError(f"expected a width of at least 1 channel, received {self.width}")
+
+    @property
+    def halvings(self) -> int:
+        """How many of the six convolutions have stride 2."""
+        side, count = min(self.image_shape[1:]), 0
+        while (side + 1) // 2 >= SMALLEST and count < CONVOLUTIONS:
+            side, count = (side + 1) // 2, count + 1
+        return count
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride of each convolution, first to last."""
+        reached = [-(-i * self.halvings // CONVOLUTIONS) for i in range(CONVOLUTIONS + 1)]
+        return tuple(1 + after - before for before, after in pairwise(reached))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels before the first and after each convolution."""
+        level, channels = 0, [self.image_shape[0]]
+        for stride in self.strides:
+            level += stride - 1
+            channels.append(self.width * min(2 ** max(level - 1, 0), WIDEST))
+        return tuple(channels)
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) before the first and after each convolution."""
+        sizes = [(self.image_shape[1], self.image_shape[2])]
+        for stride in self.strides:
+            height, width = sizes[-1]
+            sizes.append((-(-height // stride), -(-width // stride)))
+        return tuple(sizes)
+
+    @property
+    def features(self) -> int:
+        """Number of features of the last grid, flattened."""
+        height, width = self.sizes[-1]
+        return self.channels[-1] * height * width
+
+
+def group_count(channels: int) -> int:
+    """Groups of a group normalisation: about eight channels each, always a divisor of `channels`.
+
+    >>> group_count(64), group_count(12), group_count(7)
+    (8, 1, 1)
+    """
+    return channels // 8 if channels % 8 == 0 else 1

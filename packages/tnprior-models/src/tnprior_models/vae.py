@@ -1,0 +1,283 @@
+"""The variational autoencoder with any prior over latents and attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+from torch.nn.functional import pad
+
+from tnprior_core import Categorical, Gaussian
+from tnprior_models.errors import ModelError
+from tnprior_models.imputation import attribute_probabilities, draw_attributes
+from tnprior_models.layout import SiteLayout
+from tnprior_models.likelihoods import ImageLikelihood
+from tnprior_models.losses import joint_bound
+from tnprior_models.nets.bounded import limit_softly
+from tnprior_models.objective import Batch, Objective
+from tnprior_models.posterior_points import posterior_points
+from tnprior_models.protocols import Sampled
+
+__all__ = ["VAE"]
+
+LOG_SIGMA_RANGE = (-7.0, 3.0)
+DECODE_BLOCK = 64
+"""Codes are decoded in blocks of this size at fixed offsets of the stream: convolution kernels round
+differently for different batch sizes, and a sample must not change with the request it is part of."""
+
+
+class VAE(nn.Module):
+    """A VAE whose prior spans latents and attributes: `x ~ p(x|z)`, `(z, y) ~ p(z, y)`, `q(z|x)`.
+
+    Trained on the exact bound of image and observed attributes (nats per image),
+    `L = E_q[log p(x|z) + log p(z, y_ob) - log q(z|x)]`,
+    so that missing attributes are summed out and none is ever guessed. Assumes `q(z|x, y) = q(z|x)` and
+    `p(x|z, y) = p(x|z)`. Sources: VAE-TTLP (Kuznetsov et al. 2018), equation 6; TRIP (Kuznetsov et al.
+    2019), equation 14. The separate weights are those of GENTRL (Zhavoronkov et al. 2019).
+
+    Args:
+        encoder: images (B, C, H, W) in [0, 1] -> mean and log standard deviation of q(z|x), each (B, d).
+        decoder: codes (B, d) -> what `likelihood` calls `decoded`.
+        prior: a module whose call returns a distribution over sites; its d continuous sites are the
+            latents, its categorical ones the attributes, in their order.
+        likelihood: `log_prob(decoded, x)` and `mean(decoded)`, such as `Bernoulli()` or `Gaussian()`.
+        attribute_weight: weight of log p(y_ob|z); 1 is the exact bound, more makes the codes tell the
+            attributes apart sooner.
+        kl_weight: weight of log p(z) - log q(z|x).
+        samples: posterior samples per image and step.
+        learning_rate: Adam's step size for encoder, decoder and likelihood.
+        prior_learning_rate: Adam's step size for the prior.
+
+    Raises:
+        ModelError: no continuous site, a negative weight, or fewer than one sample.
+
+    >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
+    >>> from tnprior_models import Bernoulli, ConvDecoder, ConvEncoder
+    >>> sites = [Gaussian("z0", components=3), Gaussian("z1", components=3), Categorical("hat", ("0", "1"))]
+    >>> vae = VAE(
+    ...     ConvEncoder((1, 8, 8), latent_size=2, width=8),
+    ...     ConvDecoder((1, 8, 8), latent_size=2, width=8),
+    ...     TensorTrainPrior(sites, rank=4),
+    ...     Bernoulli(),
+    ... )
+    >>> vae.sample(5, {"hat": "1"}, seed=0).x.shape
+    torch.Size([5, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        prior: nn.Module,
+        likelihood: ImageLikelihood,
+        *,
+        attribute_weight: float = 1.0,
+        kl_weight: float = 1.0,
+        samples: int = 1,
+        learning_rate: float = 1e-3,
+        prior_learning_rate: float = 1e-2,
+    ) -> None:
+        super().__init__()
+        if min(attribute_weight, kl_weight) < 0 or samples < 1:
+            raise ModelError(
+                "expected weights of at least 0 and at least one sample, received "
+                f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, samples={samples}"
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+        self.likelihood = likelihood
+        self.layout = SiteLayout(_sites_of(prior))
+        self.attribute_weight = attribute_weight
+        self.kl_weight = kl_weight
+        self.samples = samples
+        self.learning_rate = learning_rate
+        self.prior_learning_rate = prior_learning_rate
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """One objective, the bound, with separate learning rates for the nets and the prior."""
+        inside = {id(parameter) for parameter in self.prior.parameters()}
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        nets = [parameter for parameter in trained if id(parameter) not in inside]
+        priors = [parameter for parameter in trained if id(parameter) in inside]
+        groups = [
+            {"name": "nets", "params": nets, "lr": self.learning_rate},
+            {"name": "prior", "params": priors, "lr": self.prior_learning_rate},
+        ]
+        present = [group for group in groups if group["params"]]
+        return (Objective("bound", present, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of `joint_bound` on a batch; `loss` is minimised (nats per image)."""
+        x, codes, observed = batch
+        posterior = self.encode(x)
+        z = posterior.rsample(torch.Size((self.samples,)))
+        log_joint, log_latent = self.log_prior(z, codes, observed)
+        return joint_bound(
+            posterior,
+            self.log_likelihood(z, x),
+            log_joint,
+            log_latent=log_latent,
+            kl_weight=self.kl_weight,
+            attribute_weight=self.attribute_weight,
+        )
+
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Independent[Any]:
+        """q(z|x): `Independent(Normal)` with batch shape (B,), event shape (d,).
+
+        Raises:
+            ModelError: the encoder's code has another size than the prior's continuous sites.
+        """
+        mu, log_sigma = self.encoder(x)
+        expected = (x.shape[0], self.layout.latent_size)
+        if tuple(mu.shape) != expected or tuple(log_sigma.shape) != expected:
+            raise ModelError(
+                f"expected codes of shape {expected} from the encoder (the prior has "
+                f"{self.layout.latent_size} continuous sites), received {tuple(mu.shape)}"
+            )
+        precision = torch.promote_types(mu.dtype, torch.float32)
+        sigma = limit_softly(log_sigma.to(precision), *LOG_SIGMA_RANGE).exp()
+        return Independent(Normal(mu.to(precision), sigma, validate_args=False), 1, validate_args=False)
+
+    def decode(self, z: Float[Tensor, "B d"]) -> Float[Tensor, "B C H W"]:
+        """The mean image of each code, in [0, 1]."""
+        return self.likelihood.mean(self.decoder(z))
+
+    def log_likelihood(self, z: Float[Tensor, "S B d"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "S B"]:
+        """log p(x|z_s), nats per image; always in full precision."""
+        decoded = self.decoder(z.flatten(0, 1))
+        with torch.autocast(z.device.type, enabled=False):
+            target = x.expand(z.shape[0], *x.shape).flatten(0, 1).to(z.dtype)
+            return self.likelihood.log_prob(decoded.to(z.dtype), target).reshape(z.shape[:2])
+
+    def log_prior(
+        self, z: Float[Tensor, "S B d"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"]
+    ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"] | None]:
+        """log p(z, y_ob) and, if the weights need it apart, log p(z); one batched contraction."""
+        self.layout.check(codes, observed)
+        with torch.autocast(z.device.type, enabled=False):
+            values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
+            if self.attribute_weight == self.kl_weight:
+                return self.prior().log_prob(values, observed=mask), None
+            alone = self.layout.mask(z, torch.zeros_like(observed))
+            both = self.prior().log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
+            return both[0], both[1]
+
+    def log_weights(
+        self,
+        x: Float[Tensor, "B C H W"],
+        codes: Int[Tensor, "B A"],
+        observed: Bool[Tensor, "B A"],
+        k: int,
+    ) -> Float[Tensor, "k B"]:
+        """`log p(x|z_i) + log p(z_i, y_ob) - log q(z_i|x)` for k samples of q(z|x), nats.
+
+        The mean is the ELBO, `importance_bound` the tighter bound, both on log p(x, y_ob). Memory grows
+        with k times B; wrap in `torch.no_grad()` when only the numbers are wanted.
+
+        Raises:
+            ModelError: k below 1.
+        """
+        if k < 1:
+            raise ModelError(f"expected k >= 1 importance samples, received {k}")
+        self.layout.check(codes, observed)
+        posterior, distribution = self.encode(x), self.prior()
+        z = posterior.rsample(torch.Size((k,)))
+        joint = distribution.log_prob(self.layout.join(z, codes), observed=self.layout.mask(z, observed))
+        likelihood = torch.cat([self.log_likelihood(row, x) for row in z.split(1)])
+        log_weights: Tensor = likelihood + joint - posterior.log_prob(z)
+        return log_weights
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
+    ) -> Sampled:
+        """Draw n objects given any subset of the attributes (or of the latents), the rest summed out.
+
+        With a seed, object i depends on `(seed, first + i)` alone, never on n. A condition per row (codes
+        of shape (B,)) gives n objects for each of the B rows: `x` (n, B, C, H, W).
+
+        Args:
+            n: number of objects.
+            given: site name -> evidence, as `condition` of the prior's distribution takes it.
+            seed: names the stream; None draws from torch's global generator.
+            first: index of the first object in the stream.
+
+        Raises:
+            TnpriorError: unknown names or labels; an impossible condition.
+        """
+        if n < 0 or first < 0:
+            raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
+        conditioned = self.prior().condition(dict(given or {}))
+        values = conditioned.sample((n,), seed=seed, first=first)
+        z = self.layout.latents_of(values)
+        rows = z.shape[1:-1].numel()
+        x = self._decode_in_blocks(z.reshape(-1, z.shape[-1]), first * rows)
+        return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
+
+    def _decode_in_blocks(self, z: Tensor, first: int) -> Tensor:
+        before = first % DECODE_BLOCK
+        after = -(before + z.shape[0]) % DECODE_BLOCK
+        blocks = pad(z, (0, 0, before, after)).split(DECODE_BLOCK) if z.shape[0] else (z,)
+        return torch.cat([self.decode(block) for block in blocks])[before : before + z.shape[0]]
+
+    @torch.no_grad()
+    def reconstruct(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """The decoded mean of q(z|x)."""
+        return self.decode(self.encode(x).mean)
+
+    @torch.no_grad()
+    def impute(
+        self,
+        x: Float[Tensor, "B C H W"],
+        codes: Int[Tensor, "B A"],
+        observed: Bool[Tensor, "B A"],
+        *,
+        points: int = 32,
+        seed: int = 0,
+    ) -> list[Float[Tensor, "B C_a"]]:
+        """For every attribute p(y_a | x, y_ob), averaged over `points` of q(z|x); (B, C_a) each.
+
+        Deterministic: a row's answer depends on the row and the seed alone.
+        """
+        self.layout.check(codes, observed)
+        z = posterior_points(self.encode(x), points, seed=seed)
+        return attribute_probabilities(self.prior(), self.layout, z, codes, observed)
+
+    @torch.no_grad()
+    def draws(
+        self,
+        x: Float[Tensor, "B C H W"],
+        codes: Int[Tensor, "B A"],
+        observed: Bool[Tensor, "B A"],
+        m: int,
+        *,
+        points: int = 64,
+        seed: int = 0,
+        first_row: int = 0,
+    ) -> Int[Tensor, "m B A"]:
+        """m joint draws of the missing attributes of every row (multiple imputation).
+
+        Draw i of row b depends on the row's content, the seed, i and `first_row + b` alone, so a table may
+        be imputed in batches of any size.
+        """
+        self.layout.check(codes, observed)
+        z = posterior_points(self.encode(x), points, seed=seed)
+        return draw_attributes(
+            self.prior(), self.layout, z, codes, observed, draws=m, seed=seed, first_row=first_row
+        )
+
+
+def _sites_of(prior: nn.Module) -> Sequence[Gaussian | Categorical]:
+    sites = getattr(prior, "sites", None)
+    if sites is None:
+        raise ModelError(
+            f"expected a prior with `sites` (Gaussian and Categorical), received {type(prior).__name__}"
+        )
+    found: Sequence[Gaussian | Categorical] = sites
+    return found
