@@ -8,12 +8,10 @@ one, and a protocol that is no `runtime_checkable` cannot be looked for in an ob
 from collections.abc import Callable
 from typing import Any, Self
 
-from beartype import BeartypeConf, BeartypeHintOverrides, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.roar import BeartypeDecorHintPep3119Exception
 
-strictly = beartype(
-    conf=BeartypeConf(is_pep484_tower=True, hint_overrides=BeartypeHintOverrides({Self: Any}))
-)
+strictly = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({Self: Any})))
 
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
