@@ -18,6 +18,9 @@ from tnprior_core.errors import (
     TnpriorError,
 )
 from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf
+from tnprior_core.initialize.clusters import initialize_from_clusters
+from tnprior_core.initialize.mixtures import fit_mixtures, initialize_from_mixtures
+from tnprior_core.initialize.ordering import information_order, mutual_information, random_order
 from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
@@ -57,4 +60,10 @@ __all__ = [
     "TensorTrain",
     "TensorTrainPrior",
     "TnpriorError",
+    "fit_mixtures",
+    "information_order",
+    "initialize_from_clusters",
+    "initialize_from_mixtures",
+    "mutual_information",
+    "random_order",
 ]

@@ -58,10 +58,10 @@ def _marginal(p: SiteDistribution, site: int, posterior: Tensor) -> Distribution
         probs = _label_probs(p, site, group, at, posterior)
         return Categorical(probs=probs.expand(_rows(p), -1).reshape(shape), validate_args=False)
     mean, sigma, low, high = normals(p, site, group, at)
-    tables = (x.expand(_rows(p), group.states).reshape(shape) for x in (posterior, mean, sigma))
-    return NormalMixture(
-        *tables, low.expand(_rows(p)).reshape(shape[:-1]), high.expand(_rows(p)).reshape(shape[:-1])
-    )
+    rows = _rows(p)
+    weights, mean, sigma = (x.expand(rows, group.states).reshape(shape) for x in (posterior, mean, sigma))
+    low, high = (x.expand(rows).reshape(p.batch_shape) for x in (low, high))
+    return NormalMixture(weights, mean, sigma, low, high)
 
 
 def normals(

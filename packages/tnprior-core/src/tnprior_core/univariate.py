@@ -41,8 +41,10 @@ class NormalMixture(Distribution):
     ) -> None:
         """Keep the parameters, broadcast against each other."""
         self.weights, self.component_mean, self.component_sigma = torch.broadcast_tensors(
-            weights, mean_of_component, sigma_of_component
-        )
+        tables = torch.broadcast_tensors(weights, mean_of_component, sigma_of_component)
+        self.weights: Tensor = tables[0]
+        self.component_mean: Tensor = tables[1]
+        self.component_sigma: Tensor = tables[2]
         self.low, self.high = (x.unsqueeze(-1).expand(self.weights.shape) for x in (low, high))
         super().__init__(self.weights.shape[:-1], validate_args=False)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Self, overload
 
 import torch
 from torch import Tensor
@@ -144,13 +144,19 @@ class SiteDistribution(Distribution, ABC):
             learn_table(self.knowledge, sites, self.visible, values, known, checks=self.checks)
         )
 
-    def marginal(self, names: str | Sequence[str]) -> Distribution | Self:
+    @overload
+    def marginal(self, names: str) -> Distribution: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def marginal(self, names: Sequence[str]) -> Self: ...
+
+    def marginal(self, names: str | Sequence[str]) -> Distribution:
         """Return the marginal of one site (a `Categorical` or `NormalMixture`), or of several (again this kind).
 
         >>> from tnprior_core import Categorical, Gaussian, TensorRingPrior
         >>> p = TensorRingPrior([Gaussian("z0", 3), Gaussian("z1", 3), Categorical("hat")], rank=2)()
-        >>> p.marginal("hat").probs.sum()
-        tensor(1.0000)
+        >>> p.marginal("hat").probs.shape
+        torch.Size([2])
         >>> p.marginal(["z1", "hat"]).event_shape
         torch.Size([2])
         """
@@ -180,8 +186,8 @@ class SiteDistribution(Distribution, ABC):
         """Return `p(s_k | what is known)`, (*batch_shape, N_k), of every visible site.
 
         >>> from tnprior_core import Gaussian, TensorTrainPrior
-        >>> TensorTrainPrior([Gaussian("z0", 3)], rank=2)().component_posteriors()["z0"].sum()
-        tensor(1.0000)
+        >>> TensorTrainPrior([Gaussian("z0", 3)], rank=2)().component_posteriors()["z0"].shape
+        torch.Size([3])
         """
         posteriors = marginals.component_posteriors(self)
         return {
@@ -189,7 +195,7 @@ class SiteDistribution(Distribution, ABC):
             for index in self.visible
         }
 
-    def sample(  # type: ignore[override]
+    def sample(
         self,
         sample_shape: torch.Size | Sequence[int] = (),
         *,

@@ -12,7 +12,7 @@ from tnprior_core.distributions.mixture import Mixture
 from tnprior_core.errors import SiteError
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
 from tnprior_core.priors.base import Prior
-from tnprior_core.priors.network import LOG_SIGMA_RANGE, _grouped
+from tnprior_core.priors.network import LOG_SIGMA_RANGE, grouped
 from tnprior_core.sites import Categorical, Gaussian, Site
 
 __all__ = ["GaussianMixturePrior", "StandardNormalPrior"]
@@ -53,7 +53,7 @@ class GaussianMixturePrior(Prior):
         self.mean = nn.Parameter(low + (high - low) * torch.rand(count, components, generator=generator))
         self.log_sigma = nn.Parameter(torch.zeros(count, components))
         self.logits = nn.Parameter(torch.zeros(components))
-        self._label_groups = _grouped({index: (self.sites[index].states,) for index in self.attributes})
+        self._label_groups = grouped({index: (self.sites[index].states,) for index in self.attributes})
         self.label_logits = nn.ParameterDict(
             {
                 key: nn.Parameter(

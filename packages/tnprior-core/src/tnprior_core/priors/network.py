@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, final
 
 import torch
@@ -44,8 +44,8 @@ class NetworkPrior(Prior):
         self.rank = rank
         bonds = _bonds(rank, len(self.sites), closed=self.closed)
         shapes = {site: (self.sites[site].states, bonds[at], bonds[at + 1]) for at, site in enumerate(places)}
-        self._core_groups = _grouped(shapes)
-        self._leg_groups = _grouped(
+        self._core_groups = grouped(shapes)
+        self._leg_groups = grouped(
             {index: (site.states,) for index, site in enumerate(self.sites) if isinstance(site, Gaussian)}
         )
         generator = torch.Generator().manual_seed(seed)
@@ -87,7 +87,7 @@ class NetworkPrior(Prior):
             GaussianLegs(group, self.mean[key], self.log_sigma[key].clamp(*LOG_SIGMA_RANGE))
             for key, group in self._leg_groups.items()
         ]
-        labels = _grouped({index: (self.sites[index].states,) for index in self.attributes})
+        labels = grouped({index: (self.sites[index].states,) for index in self.attributes})
         groups.extend(LabelLegs(group, self.sites[group[0]].states) for group in labels.values())
         return Legs(self.sites, groups)
 
@@ -179,7 +179,7 @@ class TensorRingPrior(NetworkPrior):
         return TensorRing(self.legs(), self.cores(), order=self.order)
 
 
-def _grouped(shapes: dict[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def grouped(shapes: Mapping[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Sites by shape: {"n10x20x20": (0, 1, 2, ...)}."""
     groups: dict[str, list[int]] = {}
     for site in sorted(shapes):

@@ -1,0 +1,204 @@
+"""Initialisation from clusters: one bond index per cluster of the latent codes and attributes.
+
+From noise in the cores the attributes are learned slowly or not at all, because every bond index starts with
+the same opinion about every site. Starting as a mixture of m clusters whose bond index persists along the chain
+with a small leak, the prior knows the attributes at once, and training bends the clusters into a network.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tnprior_core.errors import ShapeError
+from tnprior_core.initialize.mixtures import SIGMA_FLOOR, check_codes_of_latents, fit_mixtures
+from tnprior_core.normal import log_normal
+from tnprior_core.priors.network import NetworkPrior
+
+__all__ = ["Clusters", "find_clusters", "initialize_from_clusters"]
+
+_SMOOTHING = 0.5
+
+
+class Clusters(NamedTuple):
+    """Soft clusters: `share` (n, C) responsibilities, `weight` (C,), `labels` one (C, C_a) table per attribute."""
+
+    share: Tensor
+    weight: Tensor
+    labels: list[Tensor]
+
+
+def initialize_from_clusters(
+    prior: NetworkPrior,
+    z: Tensor,
+    codes: Tensor,
+    observed: Tensor,
+    *,
+    seed: int = 0,
+    leak: float = 0.02,
+    iterations: int = 15,
+) -> None:
+    """Overwrite a prior's components and cores with a mixture of clusters of `(z, observed attributes)`.
+
+    With cluster weights pi_c, per-cluster component weights r_k(s | c) and label frequencies p(y_a | c), core k is
+    `Q_k[s][c, c'] = ((1 - leak) 1[c = c'] + leak / m) r_k(s | c)`, the first one times pi_c. The clusters are
+    fitted by expectation maximisation of a latent-class model that leaves missing attributes out.
+
+    prior
+        a train or ring prior; continuous sites are the columns of `z`, categorical ones those of `codes`.
+    z
+        (n, d) latent codes, samples of q(z | x) rather than means.
+    codes, observed
+        (n, A) integer codes and boolean mask.
+    leak
+        probability per site of changing the cluster, spread evenly: gradients need a way out.
+    iterations
+        of each expectation maximisation.
+
+    Raises ShapeError if columns do not match. Optimiser state of the prior is stale afterwards.
+
+    >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
+    >>> prior = TensorTrainPrior([Gaussian("z0", 4), Categorical("sign")], rank=2)
+    >>> z = torch.cat([torch.randn(200, 1) - 3, torch.randn(200, 1) + 3])
+    >>> codes = (z > 0).long()
+    >>> initialize_from_clusters(prior, z, codes, torch.ones_like(codes, dtype=torch.bool))
+    >>> bool(prior().condition({"z0": 3.0}).marginal("sign").probs[1] > 0.9)
+    True
+    """
+    check_codes_of_latents(prior, z)
+    expected = (z.shape[0], len(prior.attributes))
+    if tuple(codes.shape) != expected or tuple(observed.shape) != expected:
+        raise ShapeError(
+            f"expected codes and observed of shape {expected}, received {tuple(codes.shape)} "
+            f"and {tuple(observed.shape)}"
+        )
+    cores = prior.cores()
+    count = min(min(core.shape[1:]) for core in cores)
+    z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
+    counts = [prior.sites[site].states for site in prior.attributes]
+    with torch.no_grad():
+        clusters = find_clusters(z, codes, observed, counts, count, seed=seed, iterations=iterations)
+        tables: dict[int, Tensor] = dict(zip(prior.attributes, clusters.labels, strict=True))
+        for column, site in enumerate(prior.latents):
+            tables[site], mean, sigma = _tied_mixture(
+                z[:, column], clusters.share, prior.sites[site].states, iterations
+            )
+            prior.assign_components(site, mean, sigma)
+        prior.assign_cores(
+            [
+                _core(tables[site], core, clusters.weight if place == 0 else None, leak).to(core)
+                for place, (site, core) in enumerate(zip(prior.order, cores, strict=True))
+            ]
+        )
+
+
+def find_clusters(
+    z: Tensor,
+    codes: Tensor,
+    observed: Tensor,
+    counts: list[int],
+    clusters: int,
+    *,
+    seed: int,
+    iterations: int,
+) -> Clusters:
+    """Fit a latent-class model: `p(z, y) = sum_c pi_c N(z; mu_c, diag sigma_c^2) prod_observed p(y_a | c)`.
+
+    Starts from k-means (scikit-learn) on standardised codes beside one-hot attributes, scaled so that codes and
+    attributes have equal total variance; a missing attribute pulls nowhere.
+
+    >>> z = torch.cat([torch.randn(50, 1) - 4, torch.randn(50, 1) + 4])
+    >>> none = torch.zeros(100, 0, dtype=torch.long)
+    >>> find_clusters(z, none, none.bool(), [], 2, seed=0, iterations=5).weight.sum()
+    tensor(1.)
+    """
+    share = _hard_start(z, codes, observed, counts, clusters, seed)
+    for _ in range(iterations):
+        weight, mean, sigma, labels = _maximise(z, codes, observed, counts, share)
+        logits = weight.log() + sum(
+            log_normal(z[:, k : k + 1], mean[:, k], sigma[:, k].log()) for k in range(z.shape[1])
+        )
+        for a, table in enumerate(labels):
+            said = table.log().mT[codes[:, a].clamp(0, counts[a] - 1)]
+            logits = logits + torch.where(observed[:, a : a + 1], said, torch.zeros_like(said))
+        share = logits.softmax(1)
+    weight, _, _, labels = _maximise(z, codes, observed, counts, share)
+    return Clusters(share, weight, labels)
+
+
+def _hard_start(
+    z: Tensor, codes: Tensor, observed: Tensor, counts: list[int], clusters: int, seed: int
+) -> Tensor:
+    from sklearn.cluster import MiniBatchKMeans
+
+    features = [(z - z.mean(0)) / z.std(0, correction=0).clamp_min(SIGMA_FLOOR)]
+    hot = []
+    for a, states in enumerate(counts):
+        one_hot = torch.nn.functional.one_hot(codes[:, a].clamp(0, states - 1), states).to(z)
+        seen = observed[:, a : a + 1]
+        frequency = (one_hot * seen).sum(0) / seen.sum().clamp_min(1)
+        hot.append(torch.where(seen, one_hot - frequency, torch.zeros_like(one_hot)))
+    if hot:
+        table = torch.cat(hot, 1)
+        total = table.var(0, correction=0).sum().clamp_min(1e-12)
+        features.append(table * (z.shape[1] / total).sqrt())
+    points = torch.cat(features, 1).cpu().numpy()
+    clusters_found = min(clusters, len(points))
+    means = MiniBatchKMeans(clusters_found, random_state=seed, n_init=3, batch_size=2048).fit(points)
+    share = torch.nn.functional.one_hot(torch.as_tensor(means.labels_).long(), clusters)
+    return share.to(z)
+
+
+def _maximise(
+    z: Tensor, codes: Tensor, observed: Tensor, counts: list[int], share: Tensor
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    mass = share.sum(0)
+    weight = (mass + 1) / (mass + 1).sum()
+    spread = z.std(0, correction=0).clamp_min(SIGMA_FLOOR)
+    # One pseudo-observation of the overall mean and spread keeps an empty cluster proper.
+    mean = (share.mT @ z + z.mean(0)) / (mass + 1).unsqueeze(1)
+    square = (share.mT @ z.square() + z.square().mean(0)) / (mass + 1).unsqueeze(1)
+    sigma = (square - mean.square()).clamp_min(0).sqrt().maximum(1e-2 * spread)
+    labels = []
+    for a, states in enumerate(counts):
+        seen = observed[:, a : a + 1].to(z)
+        one_hot = torch.nn.functional.one_hot(codes[:, a].clamp(0, states - 1), states).to(z) * seen
+        overall = (one_hot.sum(0) + 1) / (one_hot.sum(0) + 1).sum()
+        table = share.mT @ one_hot + _SMOOTHING * overall
+        labels.append(table / table.sum(1, keepdim=True))
+    return weight, mean, sigma, labels
+
+
+def _tied_mixture(z: Tensor, share: Tensor, states: int, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Components shared by all clusters of one latent, and each cluster's weights of them: (C, N), (N,), (N,)."""
+    _, mean, sigma = (x[0] for x in fit_mixtures(z.unsqueeze(1), states, iterations=iterations))
+    table = z.new_full((share.shape[1], states), 1 / states)
+    mass = share.sum(0).unsqueeze(1)
+    for _ in range(iterations):
+        density = log_normal(z.unsqueeze(1), mean, sigma.log())
+        density = (density - density.amax(1, keepdim=True)).exp()  # (n, N)
+        ratio = share / (density @ table.mT).clamp_min(1e-30)  # (n, C)
+        joint = table * (ratio.mT @ density)  # expected counts (C, N)
+        moved = (ratio @ table) * density  # (n, N) responsibilities summed over clusters
+        total = moved.sum(0).clamp_min(1e-10)
+        mean = (moved * z.unsqueeze(1)).sum(0) / total
+        sigma = ((moved * (z.unsqueeze(1) - mean).square()).sum(0) / total).sqrt().clamp_min(SIGMA_FLOOR)
+        table = (joint + 1e-3 / states) / (mass + 1e-3)
+        table = table / table.sum(1, keepdim=True)
+    return table, mean, sigma
+
+
+def _core(table: Tensor, core: Tensor, weight: Tensor | None, leak: float) -> Tensor:
+    clusters, states = table.shape
+    rank, width = core.shape[1:]
+    stay = torch.full((rank, width), leak / width, dtype=table.dtype, device=table.device)
+    inside = torch.arange(clusters, device=table.device)
+    stay[inside, inside] += 1 - leak
+    # Bond indices beyond the clusters start as faint copies of them.
+    rows = table[torch.arange(rank, device=table.device) % clusters]
+    if weight is not None:
+        faint = torch.where(torch.arange(rank, device=table.device) < clusters, 1.0, leak).to(table)
+        rows = rows * (weight[torch.arange(rank, device=table.device) % clusters] * faint).unsqueeze(1)
+    return (rows.mT.unsqueeze(2) * stay).reshape(states, rank, width)
