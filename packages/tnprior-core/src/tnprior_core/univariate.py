@@ -40,7 +40,6 @@ class NormalMixture(Distribution):
         high: Tensor,
     ) -> None:
         """Keep the parameters, broadcast against each other."""
-        self.weights, self.component_mean, self.component_sigma = torch.broadcast_tensors(
         tables = torch.broadcast_tensors(weights, mean_of_component, sigma_of_component)
         self.weights: Tensor = tables[0]
         self.component_mean: Tensor = tables[1]
