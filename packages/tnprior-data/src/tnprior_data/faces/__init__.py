@@ -1,0 +1,1 @@
+"""Drawn faces whose attributes have a known joint distribution."""

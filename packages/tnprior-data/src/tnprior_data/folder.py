@@ -1,0 +1,185 @@
+"""Any folder or zip of images with a `metadata.csv`: a `file_name` column, other columns are attributes."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import polars as pl
+import torch
+
+from .cache import cached
+from .card import Card
+from .dataset import Dataset, Records, assemble, check_split
+from .errors import DataError, MissingFilesError, TableError, listed
+from .images import SUFFIXES, Bytes, Fit, decode_all
+from .infer import check_usable, infer_schema
+from .schema import Schema
+from .source import Source, inside, open_source
+from .streams import row_keys
+from .table import FILE_NAME, AttributeTable
+from .table_read import SPLIT, read_frame, table_from_frame
+
+METADATA = "metadata.csv"
+TEST_SHARE = 0.1
+
+
+def open_folder(
+    path: str | Path,
+    *,
+    split: str | None = "train",
+    attributes: Iterable[str] | None = None,
+    schema: Schema | None = None,
+    missing: float = 0.0,
+    seed: int = 0,
+    size: int | None = None,
+    crop: int | None = None,
+    channels: int | None = None,
+    cache: Path | None = None,
+) -> Dataset:
+    """Open a folder or zip with `metadata.csv`; an empty cell means missing, labels stay as they are.
+
+    Args:
+        path: the folder or the zip; `file_name` is relative to its `metadata.csv`.
+        split: a value of the `split` column; without that column a fixed tenth of the files, chosen by
+            their names, is "test" and the rest "train". None takes everything.
+        attributes: which columns, by name or alias; None for all usable ones. Columns with one label or
+            with more than 64 are left out and listed in `Dataset.notes`; naming one here is an error.
+        schema: the attributes to read, when they are known already (filling in missing attributes with a
+            trained model); then `metadata.csv` may be absent and every image is unlabelled.
+        missing, seed: fraction of the labels to hide, and the seed that chooses them.
+        size, crop, channels: see `Fit`.
+        cache: where decoded images are kept; None for `cache_folder()`.
+
+    Raises:
+        MissingFilesError: no folder, no `metadata.csv`, or images that it names and that are not there.
+        TableError: a bad table (see `read_table`).
+        DataError: images that are damaged, or of different sizes without `size`.
+        UnknownNameError: no such split or attribute.
+    """
+    wanted = None if attributes is None else tuple(attributes)
+    records, card = read_folder(Path(path), split, wanted, schema, Fit(size, crop, channels), cache)
+    return assemble(records, card, split or "all", wanted, missing, seed)
+
+
+def read_folder(
+    path: Path,
+    split: str | None,
+    wanted: tuple[str, ...] | None,
+    schema: Schema | None,
+    fit: Fit,
+    cache: Path | None,
+) -> tuple[Records, Card]:
+    """The images, the table and the card of a folder or zip; arguments and errors as for `open_folder`."""
+    path = path.expanduser()
+    source = open_source(path)
+    frame = _metadata(source, schema)
+    table = _table(frame, schema, wanted, f"{path}/{METADATA}")
+    table = _add_notes(table, _check_files(source, table.names))
+    splits, members = _splits(frame, table.names, path)
+    if split is not None:
+        check_split(split, splits, str(path))
+        table = table.subset(torch.from_numpy(np.flatnonzero(members == split)))
+    images = read_images(source, table.names, fit, cache)
+    return Records(torch.from_numpy(images), table), _card(path, table.schema, splits)
+
+
+def read_images(source: Source, names: Sequence[str], fit: Fit, cache: Path | None) -> Bytes:
+    """Decode the named files of a source to (n, C, H, W) uint8, through the cache.
+
+    Raises:
+        DataError: no names, or as `decode_all`.
+    """
+    if not names:
+        raise DataError(f"{source.path}: there are no images to read")
+
+    def decode() -> Bytes:
+        return decode_all(source.read, names, fit, str(source.path))
+
+    return cached(decode, len(names), cache, lambda: (source.fingerprint(names), fit))
+
+
+def _metadata(source: Source, schema: Schema | None) -> pl.DataFrame:
+    """The table beside the images; without one, and with a known schema, all images unlabelled."""
+    files = source.files()
+    if METADATA in files:
+        frame = read_frame(source.read(METADATA), f"{source.path}/{METADATA}")
+        if FILE_NAME in frame.columns:
+            where = str(source.path)
+            names = [None if name is None else inside(name, where) for name in frame[FILE_NAME]]
+            frame = frame.with_columns(pl.Series(FILE_NAME, names, dtype=pl.String))
+        return frame
+    images = [name for name in files if _is_image(name)]
+    if schema is not None and images:
+        return pl.DataFrame({FILE_NAME: images})
+    deeper = [name for name in files if PurePosixPath(name).name == METADATA]
+    hint = f" (there is one in {listed(deeper)}: name that folder)" if deeper else ""
+    raise MissingFilesError(
+        f"{source.path}: no {METADATA}{hint}; expected a CSV with the column {FILE_NAME!r} and one column per "
+        f"attribute beside the images ({len(images)} images found)"
+    )
+
+
+def _table(
+    frame: pl.DataFrame, schema: Schema | None, wanted: tuple[str, ...] | None, source: str
+) -> AttributeTable:
+    if schema is not None:
+        return table_from_frame(frame, schema, source)
+    schema, excluded = infer_schema(frame)
+    check_usable(wanted or (), schema, excluded, source)
+    table = table_from_frame(frame.drop(list(excluded)), schema, source)
+    if wanted is not None:
+        return table
+    return _add_notes(
+        table, tuple(f"{source}: left out column {name!r}: {why}" for name, why in excluded.items())
+    )
+
+
+def _splits(
+    frame: pl.DataFrame, names: tuple[str, ...], path: Path
+) -> tuple[tuple[str, ...], np.ndarray[tuple[int], np.dtype[np.str_]]]:
+    """The names of the splits, "train" first, and the split of every row."""
+    if SPLIT not in frame.columns:
+        rank = np.argsort(np.argsort(row_keys(f"split\x1f{name}" for name in names)))
+        count = max(1, round(TEST_SHARE * len(names))) if len(names) > 1 else 0
+        return ("train", "test"), np.where(rank < count, "test", "train")
+    members = frame[SPLIT].to_list()
+    if None in members:
+        raise TableError(f"{path}/{METADATA}: row {members.index(None) + 1} has an empty {SPLIT}")
+    distinct = sorted(set(members), key=lambda name: (name != "train", name != "test", name))
+    return tuple(distinct), np.array(members, dtype=np.str_)
+
+
+def _check_files(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Raise for files that the table names and that are not there; note images it does not name."""
+    there = set(source.files())
+    absent = [name for name in names if name not in there]
+    if absent:
+        raise MissingFilesError(
+            f"{source.path}: {METADATA} names {len(absent)} files that are not there: {listed(absent)}"
+        )
+    unlisted = sorted(name for name in there.difference(names) if _is_image(name))
+    if not unlisted:
+        return ()
+    return (
+        f"{source.path}: {len(unlisted)} images are not in {METADATA} and were left out: {listed(unlisted)}",
+    )
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _add_notes(table: AttributeTable, notes: tuple[str, ...]) -> AttributeTable:
+    return AttributeTable(table.names, table.schema, table.codes, table.observed, (*table.notes, *notes))
+
+
+def _card(path: Path, schema: Schema, splits: tuple[str, ...]) -> Card:
+    return Card(
+        name=path.resolve().name.removesuffix(".zip"),
+        description=f"images and attributes of {path}",
+        licence="as stated by whoever made the files",
+        citation="",
+        schema=schema,
+        splits=splits,
+        files=(METADATA,),
+    )
