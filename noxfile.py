@@ -9,6 +9,7 @@ dependencies changed. The block at the top has nox bring uv, whose cache holds t
 """
 
 import os
+import shlex
 import shutil
 import tarfile
 import zipfile
@@ -182,6 +183,22 @@ def examples(session: nox.Session) -> None:
     install_everything(session)
     for script in sorted((ROOT / "examples").glob("*.py")):
         session.run("python", str(script), env=threads(1))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The README's `tnp` lines, one after the other, in demo/; ends with the pictures and tables they wrote."""
+    install_everything(session)
+    folder = ROOT / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("tnp ")]
+    with session.chdir(folder):
+        for line in lines:
+            session.run(*shlex.split(line, comments=True), env=threads(1))
+    wrote = [path for path in sorted(folder.rglob("*")) if path.suffix in {".png", ".csv", ".md"}]
+    shown = [path for path in wrote if path.parent.name != "images"]
+    session.log("\n".join(["pictures and tables:", *(f"  {path.relative_to(ROOT)}" for path in shown)]))
 
 
 @nox.session

@@ -1,5 +1,6 @@
 """What a package offers: one sorted list, everything in it documented by an example that runs."""
 
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -17,10 +18,20 @@ def offered(package: str) -> list[str]:
 
 
 def needs_example(thing: object) -> bool:
-    """Functions and classes do; errors and protocols are shown by those that raise or satisfy them."""
+    """Functions and concrete classes do. Errors, records and abstract classes are shown by their users."""
     if inspect.isclass(thing):
-        return not issubclass(thing, BaseException) and not getattr(thing, "_is_protocol", False)
+        record = dataclasses.is_dataclass(thing) or issubclass(thing, tuple)
+        abstract = inspect.isabstract(thing) or getattr(thing, "_is_protocol", False)
+        return not (record or abstract or issubclass(thing, BaseException))
     return inspect.isfunction(thing)
+
+
+def has_example(thing: object) -> bool:
+    """In its docstring, or in that of one of its methods."""
+    texts = [getattr(thing, "__doc__", None)]
+    if inspect.isclass(thing):
+        texts += [getattr(member, "__doc__", None) for member in vars(thing).values()]
+    return any(">>>" in text for text in texts if isinstance(text, str))
 
 
 @pytest.mark.parametrize("package", FOLDERS)
@@ -28,7 +39,7 @@ def test_the_surface_is_sorted_and_importable(package: str) -> None:
     names = offered(package)
     module = importlib.import_module(package)
     assert names, f"{package} offers nothing"
-    assert names == sorted(set(names))
+    assert names == sorted(set(names), key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert [name for name in names if not hasattr(module, name)] == []
 
 
@@ -43,11 +54,7 @@ def test_everything_offered_is_documented_with_an_example(package: str) -> None:
     module = importlib.import_module(package)
     things = {name: getattr(module, name) for name in offered(package)}
     undocumented = [name for name, thing in things.items() if not thing.__doc__]
-    unshown = [
-        name
-        for name, thing in things.items()
-        if needs_example(thing) and ">>>" not in (inspect.getdoc(thing) or "")
-    ]
+    unshown = [name for name, thing in things.items() if needs_example(thing) and not has_example(thing)]
     assert (undocumented, unshown) == ([], [])
 
 
