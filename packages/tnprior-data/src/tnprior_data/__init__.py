@@ -14,11 +14,11 @@ from .faces.attributes import faces_distribution
 from .faces.dataset import draw_faces
 from .faces.network import BinaryNetwork, Conditional
 from .folder import open_folder
-from .registry import card, load, names
+from .registry import card, fetch, load, names
 from .request import default_root
 from .schema import Attribute, Schema, resolve, select
 from .summary import Summary, mutual_information, summary
-from .table import AttributeTable, write_table
+from .table import AttributeTable, format_table, write_table
 from .table_read import read_table
 
 __all__ = [
@@ -40,6 +40,8 @@ __all__ = [
     "default_root",
     "draw_faces",
     "faces_distribution",
+    "fetch",
+    "format_table",
     "load",
     "mutual_information",
     "names",

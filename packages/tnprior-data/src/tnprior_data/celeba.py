@@ -58,9 +58,7 @@ def read(request: Request) -> Records:
     By default the papers' centre crop, 160 of 178 pixels of width (in proportion for smaller copies), then
     64x64.
     """
-    folders = (request.root / "celeba", request.root / "CelebA", request.root)
-    if request.download:
-        _download(folders)
+    folders = _folders(request.root)
     lists = [_list_file(request, name, folders) for name in (ATTRIBUTES, PARTITION)]
     source = _images(folders)
     names, values = _attributes(lists[0])
@@ -73,6 +71,19 @@ def read(request: Request) -> Records:
     codes = torch.from_numpy(values[rows])
     table = AttributeTable(chosen, CARD.schema, codes, torch.ones_like(codes, dtype=torch.bool))
     return Records(torch.from_numpy(images), table)
+
+
+def download(root: Path) -> None:
+    """Fetch the files that are not there."""
+    folders = _folders(root)
+    for name in CARD.files:
+        names = (name, "img_align_celeba") if name == ARCHIVE else (name,)
+        if find(folders, names) is None:
+            fetch_drive(DRIVE[name], folders[0] / name, CARD.md5[name])
+
+
+def _folders(root: Path) -> tuple[Path, ...]:
+    return root / "celeba", root / "CelebA", root
 
 
 def _default_crop(fit: Fit, source: Source, names: tuple[str, ...]) -> Fit:
@@ -128,10 +139,3 @@ def _words(path: Path, lines: list[str], width: int) -> pl.DataFrame:
             f"{path}: expected {width} words in every row; row {wrong} has {len(rows[wrong - 1])}"
         )
     return pl.DataFrame(rows, schema=[f"column_{i}" for i in range(width)], orient="row")
-
-
-def _download(folders: tuple[Path, ...]) -> None:
-    for name in CARD.files:
-        names = (name, "img_align_celeba") if name == ARCHIVE else (name,)
-        if find(folders, names) is None:
-            fetch_drive(DRIVE[name], folders[0] / name, CARD.md5[name])

@@ -60,11 +60,8 @@ def read(request: Request) -> Records:
 
     The JPEG archive (`train/airplane/0000.jpg`, ...) is lossy; the others hold the same pixels.
     """
-    folders = (request.root, request.root / "cifar10", request.root / "cifar-10")
+    folders = _folders(request.root)
     path = find(folders, LAYOUTS)
-    if path is None and request.download:
-        fetch((URL,), request.root / BINARY, CARD.md5[BINARY])
-        path = request.root / BINARY
     if path is None:
         raise not_found(CARD.name, LAYOUTS, folders)
     if path.name == JPEG:
@@ -72,6 +69,16 @@ def read(request: Request) -> Records:
     images, labels = _read_batches(request, path)
     fitted = fit_arrays(images.reshape(-1, 3, 32, 32), request.fit, CARD.name)
     return coded_records(fitted, labels[:, None], CARD.schema, str(path))
+
+
+def download(root: Path) -> None:
+    """Fetch the binary archive, unless one of the layouts is there."""
+    if find(_folders(root), LAYOUTS) is None:
+        fetch((URL,), root / BINARY, CARD.md5[BINARY])
+
+
+def _folders(root: Path) -> tuple[Path, ...]:
+    return root, root / "cifar10", root / "cifar-10"
 
 
 def _read_batches(request: Request, path: Path) -> tuple[Bytes, Bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int64, UInt8
@@ -71,12 +72,12 @@ class Dataset:
         """Remarks for the user, such as columns that were left out and why."""
         return self.truth.notes
 
-    @property
+    @cached_property
     def codes(self) -> Int64[Tensor, "n A"]:
         """(n, A) int64 codes, 0 where not observed."""
         return torch.where(self.observed, self.truth.codes, 0)
 
-    @property
+    @cached_property
     def table(self) -> AttributeTable:
         """What training may see, as a table."""
         return AttributeTable(self.names, self.schema, self.codes, self.observed, self.notes)

@@ -47,7 +47,8 @@ def open_folder(
         schema: the attributes to read, when they are known already (filling in missing attributes with a
             trained model); then `metadata.csv` may be absent and every image is unlabelled.
         missing, seed: fraction of the labels to hide, and the seed that chooses them.
-        size, crop, channels: see `Fit`.
+        size, crop, channels: cut the centred square of `crop` pixels, resize it to `size`, convert to 1 (gray)
+            or 3 (colour) channels. With `size` alone the square is as large as it can be.
         cache: where decoded images are kept; None for `cache_folder()`.
 
     Raises:
@@ -166,7 +167,8 @@ def _check_files(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _add_notes(table: AttributeTable, notes: tuple[str, ...]) -> AttributeTable:

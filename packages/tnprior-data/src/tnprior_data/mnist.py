@@ -74,9 +74,17 @@ def read_fashion(request: Request) -> Records:
     return _read(request, FASHION)
 
 
+def download_mnist(root: Path) -> None:
+    """Fetch the files that are not there."""
+    _download(root, MNIST)
+
+
+def download_fashion(root: Path) -> None:
+    """Fetch the files that are not there."""
+    _download(root, FASHION)
+
+
 def _read(request: Request, card: Card) -> Records:
-    if request.download:
-        _download(request.root, card)
     prefix = PREFIX[request.split]
     images = _array(request, card, f"{prefix}-images-idx3-ubyte", 3)
     labels = _array(request, card, f"{prefix}-labels-idx1-ubyte", 1)

@@ -70,19 +70,28 @@ def read(request: Request) -> Records:
     For train also `omniglot32_background.npz` (`images`, `drawer`), where the alphabets are not recorded and
     therefore all missing.
     """
-    folders = tuple(request.root / name for name in ("omniglot-py", "omniglot", "."))
+    folders = _folders(request.root)
     archive = ARCHIVES[request.split]
     layouts = (archive, archive.removesuffix(".zip"))
     path = find(folders, layouts)
     small = find(folders, (SMALL,)) if request.split == "train" else None
-    if path is None and small is None and request.download:
-        fetch((URL + archive,), folders[0] / archive, CARD.md5[archive])
-        path = folders[0] / archive
     if path is not None:
         return _read_drawings(request, path)
     if small is not None:
         return _read_small(request, small)
     raise not_found(CARD.name, (*layouts, SMALL) if request.split == "train" else layouts, folders)
+
+
+def download(root: Path) -> None:
+    """Fetch the archives that are not there."""
+    folders = _folders(root)
+    for archive in ARCHIVES.values():
+        if find(folders, (archive, archive.removesuffix(".zip"))) is None:
+            fetch((URL + archive,), folders[0] / archive, CARD.md5[archive])
+
+
+def _folders(root: Path) -> tuple[Path, ...]:
+    return root / "omniglot-py", root / "omniglot", root
 
 
 def _read_drawings(request: Request, path: Path) -> Records:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import celeba, cifar10, digits, mnist, omniglot
@@ -17,10 +17,11 @@ from .request import Request, default_root
 
 @dataclass(frozen=True)
 class Entry:
-    """A data set: its card, and the function that reads one part of it."""
+    """A data set: its card, the function that reads one part of it, and the one that fetches its files."""
 
     card: Card
     read: Callable[[Request], Records]
+    download: Callable[[Path], None] | None = None
 
 
 ENTRIES: Mapping[str, Entry] = {
@@ -28,11 +29,11 @@ ENTRIES: Mapping[str, Entry] = {
     for entry in (
         Entry(digits.CARD, digits.read),
         Entry(faces.CARD, faces.read),
-        Entry(mnist.MNIST, mnist.read_mnist),
-        Entry(mnist.FASHION, mnist.read_fashion),
-        Entry(cifar10.CARD, cifar10.read),
-        Entry(celeba.CARD, celeba.read),
-        Entry(omniglot.CARD, omniglot.read),
+        Entry(mnist.MNIST, mnist.read_mnist, mnist.download_mnist),
+        Entry(mnist.FASHION, mnist.read_fashion, mnist.download_fashion),
+        Entry(cifar10.CARD, cifar10.read, cifar10.download),
+        Entry(celeba.CARD, celeba.read, celeba.download),
+        Entry(omniglot.CARD, omniglot.read, omniglot.download),
     )
 }
 
@@ -82,7 +83,7 @@ def load(
         attributes: which attributes, by name or alias, in this order; None for all.
         missing, seed: fraction of the labels to hide, and the seed that chooses them: a cell's fate depends
             on the seed, the data set, the split, the row and the attribute alone. `Dataset.truth` keeps all.
-        size, crop, channels: bring the images to one shape, see `Fit`; None for the data set's default.
+        size, crop, channels: as in `open_folder`; None for what is usual for the data set.
         download: fetch files that are not there.
         verify: compare files on disk with their published checksums.
         cache: folder for decoded images; None for `cache_folder()`.
@@ -98,16 +99,38 @@ def load(
     """
     wanted = None if attributes is None else tuple(attributes)
     folder = None if cache is None else Path(cache).expanduser()
+    fit = Fit(size, crop, channels)
     if str(name) not in ENTRIES and _is_path(name):
-        records, facts = read_folder(Path(name), split, wanted, None, Fit(size, crop, channels), folder)
+        records, facts = read_folder(Path(name), split, wanted, None, fit, folder)
     else:
-        entry = _entry(str(name))
-        facts = entry.card
+        facts = card(str(name))
         check_split(split, facts.splits, facts.name)
-        where = default_root() if root is None else Path(root).expanduser()
-        fit = Fit(facts.size if size is None else size, crop, channels)
-        records = entry.read(Request(split, where, fit, download, verify, folder))
+        where = fetch(facts.name, root) if download else _root(root)
+        fit = fit if size is not None else replace(fit, size=facts.size)
+        records = ENTRIES[facts.name].read(Request(split, where, fit, verify, folder))
     return assemble(records, facts, split, wanted, missing, seed)
+
+
+def fetch(name: str, root: str | Path | None = None) -> Path:
+    """Download the files of a data set that are not there yet, and check them; nothing for embedded ones.
+
+    Returns:
+        The folder to pass to `load` as `root`.
+
+    Raises:
+        UnknownNameError: no such data set.
+        DataError: the download failed, or a checksum differs.
+
+    >>> _ = fetch("digits")  # comes with scikit-learn: nothing to do
+    """
+    entry, where = _entry(name), _root(root)
+    if entry.download is not None:
+        entry.download(where)
+    return where
+
+
+def _root(root: str | Path | None) -> Path:
+    return default_root() if root is None else Path(root).expanduser()
 
 
 def _entry(name: str) -> Entry:

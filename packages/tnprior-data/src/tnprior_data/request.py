@@ -16,9 +16,8 @@ class Request:
 
     Args:
         split: which part.
-        root: folder with the files, or where they are downloaded to.
+        root: folder with the files.
         fit: crop, size and channels.
-        download: fetch what is not there.
         verify: compare checksums of files on disk.
         cache: folder for decoded images; None for the default.
     """
@@ -26,7 +25,6 @@ class Request:
     split: str
     root: Path
     fit: Fit = field(default_factory=Fit)
-    download: bool = False
     verify: bool = True
     cache: Path | None = None
 

@@ -1,5 +1,7 @@
 """Tables of attributes: one row per object, one column per attribute, empty cells where nothing is known."""
 
+import csv
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -146,8 +148,26 @@ class AttributeTable:
         )
 
 
+def format_table(table: AttributeTable) -> str:
+    """The table as CSV text: `file_name` and the labels as they are, an empty cell where missing.
+
+    >>> print(
+    ...     format_table(AttributeTable.from_rows({"a.png": {"n": "3"}}, (Attribute("n", ("3", "4")),))),
+    ...     end="",
+    ... )
+    file_name,n
+    a.png,3
+    """
+    frame = table.frame()
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(frame.columns)
+    writer.writerows(frame.iter_rows())
+    return text.getvalue()
+
+
 def write_table(table: AttributeTable, path: str | Path) -> None:
-    """Write `file_name` and the labels as CSV: an empty cell where missing, labels as they are.
+    """Write a table as CSV, see `format_table`.
 
     The file appears whole or not at all: it is written to a temporary name and renamed.
 
@@ -166,7 +186,7 @@ def write_table(table: AttributeTable, path: str | Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(table.frame().write_csv(quote_style="necessary"))
+            file.write(format_table(table))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:

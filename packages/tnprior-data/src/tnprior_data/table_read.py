@@ -44,7 +44,9 @@ def table_from_frame(frame: pl.DataFrame, schema: Schema, source: str) -> Attrib
             continue
         try:
             attribute = resolve(schema, heading)
-        except UnknownNameError:
+        except UnknownNameError as error:
+            if _means_opposite(heading, schema):
+                raise TableError(f"{source}: column {heading!r}: {error}") from None
             extra.append(heading)
             continue
         if attribute.name in columns:
@@ -63,28 +65,36 @@ def read_frame(data: bytes, source: str) -> pl.DataFrame:
     """Parse CSV into a frame of strings, null where a cell is empty; no label is interpreted.
 
     Raises:
-        TableError: not UTF-8, no header, a heading twice, or a row with too many cells.
+        TableError: not UTF-8, no header, a heading twice, or a row with another number of cells.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TableError(f"{source}: expected CSV in UTF-8; byte {error.start} is not") from None
-    headings = next(csv.reader(io.StringIO(text)), [])
-    if not headings:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise TableError(f"{source}: not a CSV: {error}") from None
+    headings = _headings(rows, source)
+    for number, row in enumerate(rows[1:], 1):
+        if len(row) != len(headings):
+            raise TableError(
+                f"{source}: row {number} ({row[0]}) has {len(row)} cells; the header has {len(headings)}"
+            )
+    cells = [[cell or None for cell in row] for row in rows[1:]]
+    return pl.DataFrame(cells, schema=dict.fromkeys(headings, pl.String), orient="row")
+
+
+def _headings(rows: list[list[str]], source: str) -> list[str]:
+    if not rows:
         raise TableError(f"{source}: expected a header row with {FILE_NAME!r}; the table is empty")
+    headings = rows[0]
     repeated = [heading for heading, count in Counter(headings).items() if count > 1]
     if repeated:
-        raise TableError(f"{source}: the header names these columns twice: {listed(repeated)}")
-    if len(headings) > 1 and "" in headings:
+        raise TableError(f"{source}: the header names these columns twice: {listed(map(repr, repeated))}")
+    if "" in headings:
         raise TableError(f"{source}: column {headings.index('') + 1} has no heading")
-    try:
-        frame = pl.read_csv(text.encode(), infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TableError(f"{source}: not a CSV with {len(headings)} columns in every row: {reason}") from None
-    return frame.with_columns(
-        pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).otherwise(None).name.keep()
-    )
+    return headings
 
 
 def file_names(frame: pl.DataFrame, source: str) -> tuple[str, ...]:
@@ -114,3 +124,7 @@ def _check_misspelt(extra: list[str], absent: list[Attribute], source: str) -> N
                 f"{source}: column {heading!r} is not an attribute: did you mean {words[close[0]]!r}? "
                 f"Rename it, or drop it. Attributes: {listed(a.name for a in absent)}"
             )
+
+
+def _means_opposite(heading: str, schema: Schema) -> bool:
+    return any(fold(heading) in map(fold, attribute.opposites) for attribute in schema)
