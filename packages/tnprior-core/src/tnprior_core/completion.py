@@ -72,8 +72,8 @@ def most_probable(p: SiteDistribution, sites: Sequence[int], *, limit: int) -> C
         found = _search(p, order, base.tolist(), limit)
     back = [order.index(site) for site in wanted]
     codes = torch.tensor([[node[1][at] for at in back] for node, _ in found], device=base.device)
-    log_prob = torch.tensor([-node[0] for node, _ in found]).to(base)
-    bound = torch.tensor([bound for _, bound in found]).to(base)
+    log_prob = base.new_tensor([-node[0] for node, _ in found])
+    bound = base.new_tensor([bound for _, bound in found])
     names = tuple(p.legs.sites[site].name for site in wanted)
     shape = p.batch_shape
     return Completion(names, codes.view(*shape, -1), log_prob.view(shape), bound.view(shape))

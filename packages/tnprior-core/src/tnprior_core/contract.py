@@ -79,7 +79,7 @@ def advance(left: Tensor, row: Tensor, core: Tensor) -> Tensor:
         return left @ transfer(row, core)
     # One row per example: weight first, so that site and bond are summed by one matrix product.
     weighted = row.unsqueeze(2) * left
-    return (weighted.view(row.shape[0], -1) @ core.flatten(0, 1)).unsqueeze(1)
+    return (weighted.flatten(1) @ core.flatten(0, 1)).unsqueeze(1)
 
 
 def retreat(right: Tensor, row: Tensor, core: Tensor) -> Tensor:
@@ -135,14 +135,14 @@ def _train_step(
     batch = grad.shape[0]
     back = right.squeeze(2)
     # pulled[b, s, a] = sum_a' Q[s, a, a'] R[b, a']
-    pulled = (back @ core.flatten(0, 1).mT).view(-1, states, rank)
+    pulled = (back @ core.flatten(0, 1).mT).unflatten(1, (states, rank))
     before = (row.unsqueeze(1) @ pulled).mT  # (B, m, 1)
     slope = (pulled @ left.mT).squeeze(2)  # dF/dw, (B, N)
     coefficient = grad * _reciprocal((slope * row).sum(1))
     row_grad = _sum_to(slope * coefficient.unsqueeze(1), row) if wants_row else None
     if not wants_core:
         return before, row_grad, None
-    weighted = (row.unsqueeze(2) * left).expand(batch, states, rank).reshape(batch, -1)
+    weighted = (row.unsqueeze(2) * left).expand(batch, states, rank).flatten(1)
     core_grad = weighted.mT @ (back * coefficient.unsqueeze(1))
     return before, row_grad, core_grad.view(states, rank, width)
 

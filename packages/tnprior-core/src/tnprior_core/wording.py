@@ -82,7 +82,7 @@ def _learn_label(
         mask = torch.tensor([0.0 if fits else -torch.inf for fits in allowed]).to(like)
         return knowledge.with_soft(index, SoftLabels(mask.unsqueeze(0)), None)
     if isinstance(word, Likelihood):
-        weights = torch.as_tensor(word.weights).to(like)
+        weights = torch.as_tensor(word.weights, dtype=like.dtype, device=like.device)
         if weights.dim() not in (1, 2) or weights.shape[-1] != site.states:
             raise unfit(
                 site.name, tuple(weights.shape), f"weights of shape ({site.states},) or (B, {site.states})"
@@ -147,7 +147,7 @@ def _learn_number(
 def _pair(
     site: Gaussian, first: float | Tensor, second: float | Tensor, like: Tensor
 ) -> tuple[Tensor, Tensor, int | None]:
-    a, b = torch.as_tensor(first).to(like), torch.as_tensor(second).to(like)
+    a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (first, second))
     if a.dim() > 1 or b.dim() > 1:
         raise unfit(site.name, (tuple(a.shape), tuple(b.shape)), "numbers or tensors of shape (B,)")
     a, b = torch.broadcast_tensors(a, b)

@@ -1,0 +1,57 @@
+"""Every prior passes one suite; adding a prior is one line."""
+
+import pytest
+import torch
+from tnprior_core import (
+    GaussianMixturePrior,
+    Softplus,
+    Square,
+    StandardNormalPrior,
+    TensorRingPrior,
+    TensorTrainPrior,
+)
+from tnprior_core.testing import check_prior
+
+PRIORS = {
+    "train": lambda sites: TensorTrainPrior(sites, rank=3),
+    "train, rank 1": lambda sites: TensorTrainPrior(sites, rank=1),
+    "train, unequal ranks": lambda sites: TensorTrainPrior(sites, rank=[1, 2, 4, 3, 2]),
+    "train, softplus, other order": lambda sites: TensorTrainPrior(
+        sites, rank=3, positivity=Softplus(), order=["b", "z1", "z0", "a"]
+    ),
+    "ring": lambda sites: TensorRingPrior(sites, rank=3),
+    "ring, unequal ranks": lambda sites: TensorRingPrior(sites, rank=[2, 3, 1, 4]),
+    "ring, square, other order": lambda sites: TensorRingPrior(
+        sites, rank=2, positivity=Square(), order=[3, 0, 2, 1]
+    ),
+    "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_prior_conforms(name):
+    check_prior(PRIORS[name])
+
+
+def test_prior_without_attributes_conforms():
+    check_prior(StandardNormalPrior, attributes=False)
+
+
+def test_suite_notices_a_prior_that_is_not_normalised():
+    class Careless(TensorTrainPrior.__mro__[1]):
+        closed = False
+
+        def forward(self):
+            p = TensorTrainPrior.forward(self)
+            p._unconditional["normalizer"] = p.log_normalizer + 0.01
+            return p
+
+    with pytest.raises(AssertionError, match="integrates to"):
+        check_prior(lambda sites: Careless(sites, rank=2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", PRIORS)
+def test_prior_conforms_on_cuda(name):
+    check_prior(PRIORS[name], devices=["cpu", "cuda"])
