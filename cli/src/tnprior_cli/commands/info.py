@@ -1,0 +1,80 @@
+"""`tnp info`: what a run is, what it can do, and how good it is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tnprior_cli.options import Json, Run, speaks
+from tnprior_cli.output import Output, jsonable
+
+if TYPE_CHECKING:
+    from tnprior_cli.rundir import RunDirectory
+
+
+@speaks
+def info(output: Output, run: Run, json: Json = False) -> None:
+    """Show what is in a run: data, model, parameters, capabilities, numbers."""
+    from tnprior_cli.rundir import open_run
+
+    described = open_run(run)
+    facts = {**_description(described), **_model(described), **_progress(described)}
+    if json:
+        output.json(jsonable(facts))
+    else:
+        for key, value in facts.items():
+            output.data(f"{key:<12} {_text(value)}")
+    output.done([], _next(described))
+
+
+def _description(run: "RunDirectory") -> dict[str, Any]:
+    config, objects = run.config, run.objects
+    attributes = {a.name: {"labels": a.labels, "missing": a.missing} for a in objects.attributes}
+    return {
+        "run": run.path,
+        "description": config.description,
+        "data": {"name": config.data.name, "missing": config.data.missing, "shape": objects.shape},
+        "attributes": attributes,
+    }
+
+
+def _model(run: "RunDirectory") -> dict[str, Any]:
+    """Family, prior, parameter counts and abilities; the weights are checked on the way if they are there."""
+    from tnprior_cli.build import build_model, load_model
+    from tnprior_models import abilities
+
+    trained = run.weights_exist
+    model = load_model(run, "cpu") if trained else build_model(run.config, run.objects)
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    prior = run.config.prior
+    return {
+        "model": {"family": run.config.model.family, "prior": prior.kind, "rank": prior.rank},
+        "parameters": {"total": sum(counts.values()), **{name: n for name, n in counts.items() if n}},
+        "can": abilities(model),
+        "trained": trained,
+    }
+
+
+def _progress(run: "RunDirectory") -> dict[str, Any]:
+    rows = run.metrics()
+    facts: dict[str, Any] = {"epochs": f"{len(rows)} of {run.config.train.epochs}"}
+    if rows:
+        facts["last epoch"] = rows[-1]
+    report = run.report()
+    if report is not None:
+        facts["numbers"] = report.get("numbers", {})
+    return facts
+
+
+def _next(run: "RunDirectory") -> list[str]:
+    if not run.weights_exist:
+        return [f"tnp train {run.path} --resume"]
+    return [f"tnp sample {run.path} --given {run.objects.example()}", f"tnp eval {run.path}"]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None or value == Path() else str(value)

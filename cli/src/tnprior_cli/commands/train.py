@@ -1,0 +1,79 @@
+"""`tnp train`: from a recipe or configuration to a run directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tnprior_cli.completion import complete_recipe
+from tnprior_cli.options import Device, DryRun, Json, Overwrite, Root, Set, speaks
+from tnprior_cli.output import Output
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG|RECIPE",
+        help="A recipe (see tnp recipes), a TOML file, or a run directory.",
+        autocompletion=complete_recipe,
+    ),
+]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Run directory to write; default runs/NAME.")]
+Missing = Annotated[
+    float | None,
+    typer.Option("--missing", min=0, max=1, help="Hide this share of the labels (data.missing)."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random (seed).")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run where it stopped; -s train.epochs=N extends it.")
+]
+Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes on this machine, one per device.")]
+
+
+@speaks
+def train(
+    output: Output,
+    source: Source,
+    out: Out = None,
+    missing: Missing = None,
+    seed: Seed = None,
+    root: Root = None,
+    settings: Set = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    devices: Devices = 1,
+    json: Json = False,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on partly labelled data."""
+    from tnprior_cli.training_plan import Wish, plan
+
+    shortcuts = {"data.missing": missing, "seed": seed, "data.root": str(root) if root else None}
+    overrides = [
+        *(f"{key}={value}" for key, value in shortcuts.items() if value is not None),
+        *(settings or []),
+    ]
+    wish = Wish(source, out, tuple(overrides), resume=resume, overwrite=overwrite)
+    planned = plan(wish, device=device, devices=devices)
+    output.table(
+        ["", ""], planned.rows(), title=f"{'resuming' if planned.resumed else 'training'} {planned.path}"
+    )
+    if json:
+        output.json(planned.config.model_dump(mode="json"))
+    if dry_run:
+        output.done([], ["the same without --dry-run"])
+        return
+    planned.prepare()
+
+    from tnprior_cli.progress import Speech
+    from tnprior_cli.rundir import open_run
+    from tnprior_cli.runfiles import write_card
+    from tnprior_cli.training import run_training
+
+    run_training(planned, Speech.of(output))
+    write_card(open_run(planned.path))
+    example = planned.objects.example()
+    output.done(
+        [planned.path / "model.safetensors", planned.path / "README.md", planned.path / "samples"],
+        [f"tnp sample {planned.path} --given {example} -n 64", f"tnp eval {planned.path}"],
+    )

@@ -1,0 +1,139 @@
+"""Everything a training run is told, as frozen models: what is not a setting is an error."""
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tnprior_cli.toml import NONE
+
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _listed(value: Any) -> Any:
+    """`-s data.attributes=male,hat` and a TOML array mean the same."""
+    if isinstance(value, str):
+        return tuple(piece.strip() for piece in value.split(",") if piece.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Section(BaseModel):
+    """A table of settings: frozen, nothing unknown in it, and "none" where a setting may be absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        optional = {
+            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
+        }
+        return {key: None if key in optional and value == NONE else value for key, value in values.items()}
+
+
+class DataSection(Section):
+    """Which objects, which of their attributes, and how many labels are hidden."""
+
+    name: Annotated[
+        str, Field(description="a data set of `tnp data list`, or a folder or zip with metadata.csv")
+    ]
+    root: Annotated[str | None, Field(description="folder of the data files already on disk")] = None
+    attributes: Annotated[Names | None, Field(description="only these attributes; all when none")] = None
+    missing: Annotated[Fraction, Field(description="share of the labels to hide, drawn once")] = 0.0
+    seed: Annotated[Whole, Field(description="seed of the hidden labels")] = 0
+    size: Annotated[Count | None, Field(description="side to resize images to, in pixels")] = None
+    crop: Annotated[
+        Count | None, Field(description="side of the centred square cut out first, in pixels")
+    ] = None
+
+
+class ModelSection(Section):
+    """The encoder, the decoder and the bound."""
+
+    family: Annotated[Literal["vae"], Field(description="the kind of model")] = "vae"
+    latents: Annotated[Count, Field(description="dimensions of the code z")] = 16
+    width: Annotated[Count, Field(description="channels of the first convolution")] = 32
+    hidden: Annotated[Count, Field(description="units of the dense layers")] = 256
+    likelihood: Annotated[Literal["bernoulli", "gaussian"], Field(description="p(x|z)")] = "bernoulli"
+    samples: Annotated[Count, Field(description="posterior samples per image and step")] = 1
+    attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = 1.0
+    kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
+
+
+class PriorSection(Section):
+    """The joint distribution of codes and attributes."""
+
+    kind: Annotated[Literal["train", "ring", "mixture"], Field(description="family of the prior")] = "train"
+    components: Annotated[Count, Field(description="Gaussians per latent, or of the whole mixture")] = 10
+    rank: Annotated[Count, Field(description="bond dimension of a train or ring")] = 16
+    order: Annotated[Literal["given", "random", "information"], Field(description="order of the sites")] = (
+        "random"
+    )
+    initialize: Annotated[
+        Literal["clusters", "mixtures"] | None,
+        Field(description="how the codes shape a refitted prior; none for never"),
+    ] = "clusters"
+    refit_first: Annotated[Whole, Field(description="epochs before the prior is first refitted")] = 1
+    refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
+    refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
+    polish: Annotated[Whole, Field(description="steps of training the prior alone after a refit")] = 300
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.kind == "mixture" and (self.initialize is not None or self.order != "given"):
+            raise ValueError(
+                "a mixture has no order and is not refitted; set order = given, initialize = none"
+            )
+        if self.order == "information" and self.initialize is None:
+            raise ValueError(
+                "the order by information is found when the prior is refitted; set initialize too"
+            )
+        return self
+
+
+class TrainSection(Section):
+    """The loop."""
+
+    epochs: Annotated[Count, Field(description="passes over the data")] = 10
+    batch_size: Annotated[Count, Field(description="objects per update")] = 128
+    lr: Annotated[Positive, Field(description="Adam's step size for the networks")] = 1e-3
+    prior_lr: Annotated[Positive, Field(description="Adam's step size for the prior")] = 1e-2
+    schedule: Annotated[Literal["constant", "cosine"], Field(description="of both step sizes")] = "constant"
+    warmup: Annotated[Whole, Field(description="updates over which the step sizes rise from zero")] = 0
+    clip_norm: Annotated[Positive | None, Field(description="largest norm of a gradient")] = None
+    ema_decay: Annotated[Decay | None, Field(description="decay of the averaged weights")] = None
+    accumulate: Annotated[Count, Field(description="parts in which a batch is processed")] = 1
+    bf16: Annotated[bool, Field(description="bfloat16 autocast")] = False
+    compile: Annotated[bool, Field(description="compile the encoder and the decoder")] = False
+    deterministic: Annotated[bool, Field(description="deterministic algorithms only")] = False
+    validation: Annotated[Fraction, Field(description="share of the training set kept for validation")] = 0.1
+    patience: Annotated[
+        Count | None, Field(description="stop after so many validations without progress")
+    ] = None
+    max_minutes: Annotated[Positive | None, Field(description="stop, with a checkpoint, after this time")] = (
+        None
+    )
+    checkpoint_epochs: Annotated[Count, Field(description="epochs between checkpoints")] = 1
+    checkpoint_steps: Annotated[Count | None, Field(description="updates between further checkpoints")] = None
+    grid_epochs: Annotated[Count, Field(description="epochs between sample grids")] = 5
+    tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
+
+
+class RunConfig(Section):
+    """A whole run; `config.toml` in a run directory is this, resolved."""
+
+    description: Annotated[str, Field(description="what it is for, in one line")] = ""
+    seed: Annotated[Whole, Field(description="seed of everything random in training")] = 0
+    data: DataSection
+    model: ModelSection = ModelSection()
+    prior: PriorSection = PriorSection()
+    train: TrainSection = TrainSection()

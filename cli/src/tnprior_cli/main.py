@@ -1,0 +1,95 @@
+"""The `tnp` command: one line here per command, and the one place where an error becomes an exit code."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from tnprior_cli.commands.data import data
+from tnprior_cli.commands.eval import evaluate
+from tnprior_cli.commands.impute import impute
+from tnprior_cli.commands.info import info
+from tnprior_cli.commands.recipes import recipes
+from tnprior_cli.commands.sample import sample
+from tnprior_cli.commands.train import train
+from tnprior_cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, exit_code_of, known_errors, message_of
+from tnprior_cli.output import Output
+
+app = typer.Typer(
+    name="tnp",
+    help="Generate objects from any subset of their attributes, fill in missing attributes, and say how well.",
+    epilog="Start with: tnp recipes, then: tnp train digits",
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train)
+app.command("sample")(sample)
+app.command("impute")(impute)
+app.command("eval")(evaluate)
+app.command("info")(info)
+app.command("recipes")(recipes)
+app.add_typer(data, name="data")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"tnp {version('tnprior-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tnp(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(EXIT_USAGE)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; known failures become one line on stderr."""
+    output = Output()
+    try:
+        return app(list(arguments), prog_name="tnp", standalone_mode=False, obj=output) or 0
+    except KeyboardInterrupt:
+        sys.stderr.write("tnp: interrupted\n")
+        return EXIT_INTERRUPTED
+    except typer.TyperException as error:
+        return _fail(error.format_message(), EXIT_USAGE)
+    except known_errors() as error:
+        if output.verbose:
+            traceback.print_exception(error)
+        return _fail(message_of(error), exit_code_of(error))
+
+
+def run() -> None:
+    """The entry point of the `tnp` script."""
+    sys.excepthook = _report_defect
+    raise SystemExit(main(sys.argv[1:]))
+
+
+def _fail(message: str, code: int) -> int:
+    if message:
+        sys.stderr.write(f"tnp: error: {message}\n")
+    return code
+
+
+def _report_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw is our defect: one line too, with the whole story at `-v`."""
+    if {"-v", "--verbose"} & set(sys.argv):
+        traceback.print_exception(kind, error, trace)
+    place = traceback.extract_tb(trace)[-1] if trace else None
+    where = f" at {place.filename}:{place.lineno}" if place else ""
+    sys.stderr.write(
+        f"tnp: internal error: {kind.__name__}: {message_of(error)}{where} (-v for the traceback)\n"
+    )

@@ -1,0 +1,84 @@
+"""The README.md of a run: what the model is, what it was trained on, how good it is and how that was measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tnprior_cli.attributes import Objects
+from tnprior_cli.config import RunConfig
+
+
+def model_card(
+    config: RunConfig,
+    objects: Objects,
+    name: str,
+    metrics: list[dict[str, Any]],
+    report: Mapping[str, Any] | None,
+) -> str:
+    """The card as Markdown; numbers appear once they were measured.
+
+    Args:
+        config: the resolved configuration.
+        objects: shape and attributes.
+        name: the run, as commands call it.
+        metrics: the lines of metrics.jsonl so far.
+        report: the report of `tnp eval`, if there is one.
+    """
+    parts = [_head(config, objects, name), _attributes(objects), _training(config, metrics)]
+    parts.append(_numbers(report) if report else f"## Numbers\n\nNot measured yet: `tnp eval {name}`.\n")
+    return "\n".join(parts)
+
+
+def _head(config: RunConfig, objects: Objects, name: str) -> str:
+    prior, shape = config.prior, "x".join(map(str, objects.shape))
+    size = f"rank {prior.rank}, " if prior.kind in ("train", "ring") else ""
+    return f"""# {name}
+
+{config.description or "A model of objects and their attributes."}
+
+A {config.model.family.upper()} with {config.model.latents} latents and a {_PRIORS[prior.kind]} prior ({size}\
+{prior.components} components) over latents and attributes, trained on `{config.data.name}` ({shape} images) with \
+{config.data.missing:.0%} of the known labels hidden.
+
+```
+tnp sample {name} --given {objects.example()} -n 64
+tnp impute {name} FOLDER -o filled.csv
+tnp eval {name}
+tnp train {name}/config.toml -o runs/again
+```
+"""
+
+
+def _attributes(objects: Objects) -> str:
+    rows = "\n".join(
+        f"| {_cell(a.name)} | {_cell(', '.join(a.labels))} | {a.missing:.1%} |" for a in objects.attributes
+    )
+    return f"## Attributes\n\n| attribute | labels | missing in training |\n|---|---|---|\n{rows}\n"
+
+
+def _training(config: RunConfig, metrics: list[dict[str, Any]]) -> str:
+    lines = [f"## Training\n\n{len(metrics)} of {config.train.epochs} epochs, seed {config.seed}."]
+    if metrics:
+        numbers = {key: value for key, value in metrics[-1].items() if isinstance(value, int | float)}
+        lines.append("\n| last epoch | |\n|---|---|")
+        lines.extend(f"| {key} | {value:.6g} |" for key, value in numbers.items())
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(report: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {_cell(row['name'])} | {row['text']} | {row['n']} | {_cell(row['protocol'])} |"
+        for row in report["table"]
+    ]
+    head = f"## Numbers\n\nMeasured by `{report['command']}`.\n\n| number | value | n | how |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_PRIORS = {
+    "train": "tensor-train",
+    "ring": "tensor-ring",
+    "mixture": "Gaussian-mixture",
+}

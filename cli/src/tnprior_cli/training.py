@@ -1,0 +1,161 @@
+"""From a checked plan to a trained run: the settings of the loop and its callbacks, in one process or several."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tnprior_cli.attributes import Objects, objects_of
+from tnprior_cli.build import build_data, build_model
+from tnprior_cli.config import PriorSection, RunConfig
+from tnprior_cli.pictures import save_grid_picture
+from tnprior_cli.progress import Progress, Speech
+from tnprior_cli.training_plan import Plan
+from tnprior_core import information_order, initialize_from_clusters, initialize_from_mixtures
+from tnprior_data import Dataset
+from tnprior_eval import quantize
+from tnprior_models import VAE, Polish, RefitSchedule, Samples, refit_prior, require
+from tnprior_models.training import (
+    Callback,
+    Constant,
+    Cosine,
+    Refit,
+    SampleGrids,
+    TensorBoardLog,
+    TensorData,
+    TrainConfig,
+    Trainer,
+    TrainResult,
+    Warmup,
+    launch,
+    process_group,
+)
+from tnprior_models.training.run import Run
+
+GRID = 64
+
+
+def run_training(planned: Plan, speech: Speech) -> TrainResult:
+    """Trains what was planned, from the last checkpoint if there is one.
+
+    Raises:
+        TrainingInterrupted: SIGINT or SIGTERM; a checkpoint was written first.
+    """
+    if planned.devices == 1:
+        return fit(planned.path, planned.config, planned.data, torch.device(planned.device), speech)
+    kind = torch.device(planned.device).type
+    return launch(_fit_in_group, planned.devices, planned.path, planned.config, kind, speech)
+
+
+def fit(path: Path, config: RunConfig, data: Dataset, device: torch.device, speech: Speech) -> TrainResult:
+    """Trains in this process, or in this process's share of a group."""
+    objects = objects_of(data)
+    training, validation = split_validation(data, config)
+    trainer = Trainer(
+        build_model(config, objects),
+        loop_settings(config),
+        training,
+        path,
+        [*callbacks(config), Progress(speech)],
+        validation=validation,
+        device=device,
+        metadata=describe(config, objects),
+    )
+    return trainer.resume()
+
+
+def split_validation(data: Dataset, config: RunConfig) -> tuple[TensorData, TensorData | None]:
+    """The examples to train on, and those held out by `train.validation`: a choice of the data's seed alone."""
+    generator = torch.Generator().manual_seed(config.data.seed)
+    order = torch.randperm(len(data), generator=generator)
+    held = round(config.train.validation * len(data))
+    x, codes, observed = data.x, data.codes, data.observed
+    parts = [
+        TensorData(x[rows], codes[rows], observed[rows]) for rows in (order[held:], order[:held]) if len(rows)
+    ]
+    return parts[0], parts[1] if held else None
+
+
+def loop_settings(config: RunConfig) -> TrainConfig:
+    """The settings of the loop."""
+    train = config.train
+    schedule: Any = {"constant": Constant, "cosine": Cosine}[train.schedule]()
+    return TrainConfig(
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        seed=config.seed,
+        accumulate=train.accumulate,
+        clip_norm=train.clip_norm,
+        ema_decay=train.ema_decay,
+        schedule=Warmup(train.warmup, schedule) if train.warmup else schedule,
+        bf16=train.bf16,
+        deterministic=train.deterministic,
+        patience=train.patience,
+        max_minutes=train.max_minutes,
+        checkpoint_epochs=train.checkpoint_epochs,
+        checkpoint_steps=train.checkpoint_steps,
+        compile_modules=("encoder", "decoder") if train.compile else (),
+    )
+
+
+def callbacks(config: RunConfig) -> list[Callback]:
+    """What happens between epochs: refits of the prior, sample grids, TensorBoard."""
+    prior, found = config.prior, list[Callback]()
+    if prior.initialize is not None:
+        schedule = RefitSchedule(prior.refit_first, prior.refit_every, prior.refit_last)
+        found.append(Refit(partial(_refit, prior, config.seed), schedule.due))
+    found.append(
+        SampleGrids(
+            partial(_draw, config.seed), _write, every=min(config.train.grid_epochs, config.train.epochs)
+        )
+    )
+    if config.train.tensorboard:
+        found.append(TensorBoardLog())
+    return found
+
+
+def describe(config: RunConfig, objects: Objects) -> dict[str, Any]:
+    """What is stored with the weights, enough to build the model again."""
+    return {"config": config.model_dump(mode="json"), "objects": objects.plain()}
+
+
+def _fit_in_group(path: Path, config: RunConfig, kind: str, speech: Speech) -> TrainResult:
+    with process_group(kind) as device:
+        return fit(path, config, build_data(config.data, "train"), device, speech)
+
+
+def _refit(prior: PriorSection, seed: int, run: Run) -> Iterable[Tensor]:
+    data, model = run.data, run.model
+    if not isinstance(model, VAE):
+        return ()
+    return refit_prior(
+        model,
+        data.x,
+        data.codes,
+        data.observed,
+        initialize=partial(_initialize, prior),
+        polish=Polish(steps=prior.polish),
+        seed=seed + run.progress.epoch,
+    )
+
+
+def _initialize(
+    prior: PriorSection, module: Any, z: Tensor, codes: Tensor, observed: Tensor, *, seed: int = 0
+) -> None:
+    if prior.order == "information":
+        module.set_order(information_order(module.sites, z, codes, observed))
+    if prior.initialize == "clusters":
+        initialize_from_clusters(module, z, codes, observed, seed=seed)
+    else:
+        initialize_from_mixtures(module, z, seed=seed)
+
+
+def _draw(seed: int, model: nn.Module) -> Tensor:
+    return require(model, Samples).sample(GRID, seed=seed).x
+
+
+def _write(path: Path, grid: Tensor) -> None:
+    save_grid_picture(quantize(grid).cpu().numpy(), path)

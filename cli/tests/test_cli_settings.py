@@ -1,0 +1,115 @@
+"""Configurations: recipes, bases, overrides, what is refused, and TOML that reads back."""
+
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tnprior_cli.errors import UsageError
+from tnprior_cli.recipes import recipe_names
+from tnprior_cli.settings import changed_keys, resolve, setting_names
+from tnprior_cli.toml import write_toml
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_resolves_and_reproduces_itself(name: str, tmp_path) -> None:
+    config = resolve(name)
+    file = tmp_path / "config.toml"
+    file.write_text(write_toml(config.model_dump(mode="json")))
+    assert resolve(str(file)) == config
+    assert config.description
+
+
+def test_a_ring_recipe_differs_from_its_base_in_the_prior_alone() -> None:
+    changed = changed_keys(resolve("digits"), resolve("digits-ring"))
+    assert set(changed) == {"description", "prior.kind"}
+
+
+def test_overrides_reach_every_type_of_setting() -> None:
+    config = resolve(
+        "faces",
+        [
+            "train.lr=1e-4",
+            "data.attributes=male, hat",
+            "prior.refit_every=5",
+            "prior.initialize=none",
+            "seed=3",
+        ],
+    )
+    assert config.train.lr == 1e-4
+    assert config.data.attributes == ("male", "hat")
+    assert config.prior.refit_every == 5
+    assert config.prior.initialize is None
+    assert config.seed == 3
+
+
+def test_the_last_override_wins_and_the_original_is_untouched() -> None:
+    assert resolve("digits", ["seed=1", "seed=2"]).seed == 2
+    assert resolve("digits").seed == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.lrr=1"], "unknown setting 'train.lrr'; did you mean 'train.lr'"),
+        (["trian.lr=1"], "unknown setting 'trian'"),
+        (["prior.rank=0"], "prior.rank = 0: input should be greater than or equal to 1"),
+        (["prior.kind=tree"], "prior.kind = 'tree': input should be 'train', 'ring'"),
+        (["data.missing=1.5"], "data.missing = 1.5"),
+        (["train.lr=nan"], "train.lr"),
+        (["train.lr"], "expected KEY=VALUE"),
+        (["=3"], "expected KEY=VALUE"),
+        (["train=3"], "train = 3"),
+    ],
+)
+def test_a_bad_override_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        resolve("digits", overrides)
+
+
+def test_an_unknown_recipe_names_the_closest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        resolve("digit")
+
+
+def test_a_missing_file_and_broken_toml_are_named(tmp_path) -> None:
+    with pytest.raises(UsageError, match="no such configuration"):
+        resolve(str(tmp_path / "none.toml"))
+    (tmp_path / "bad.toml").write_text("[data\nname = 1")
+    with pytest.raises(UsageError, match=r"bad\.toml is not valid TOML"):
+        resolve(str(tmp_path / "bad.toml"))
+
+
+def test_a_file_may_build_on_a_recipe_or_another_file(tmp_path) -> None:
+    (tmp_path / "first.toml").write_text('base = "digits"\n[train]\nepochs = 3\n')
+    (tmp_path / "second.toml").write_text('base = "first.toml"\n[train]\nlr = 0.5\n')
+    config = resolve(str(tmp_path / "second.toml"))
+    assert (config.train.epochs, config.train.lr, config.data.name) == (3, 0.5, "digits")
+
+
+def test_bases_in_a_circle_are_refused(tmp_path) -> None:
+    (tmp_path / "a.toml").write_text('base = "b.toml"')
+    (tmp_path / "b.toml").write_text('base = "a.toml"')
+    with pytest.raises(UsageError, match="go in a circle"):
+        resolve(str(tmp_path / "a.toml"))
+
+
+def test_setting_names_are_dotted() -> None:
+    assert {"seed", "data.name", "train.lr", "prior.rank"} <= set(setting_names())
+
+
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-(2**62), 2**62),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=8),
+)
+KEYS = st.from_regex(r"[a-z_]{1,6}", fullmatch=True)
+TABLES = st.dictionaries(KEYS, st.one_of(SCALARS, st.lists(st.integers(), max_size=3)), max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(KEYS, st.one_of(SCALARS, TABLES), max_size=4))
+def test_written_toml_reads_back(table: dict[str, object]) -> None:
+    assert tomllib.loads(write_toml(table)) == table
