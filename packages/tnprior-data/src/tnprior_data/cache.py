@@ -22,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """`$TNPRIOR_CACHE`, else `tnprior` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`)."""
+    """`$TNPRIOR_CACHE`, else `tnprior` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`).
+
+    >>> cache_folder().is_absolute() or "TNPRIOR_CACHE" in os.environ
+    True
+    """
     if folder := os.environ.get("TNPRIOR_CACHE"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "tnprior"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 
@@ -109,7 +110,7 @@ def _images(folders: tuple[Path, ...]) -> Source:
     return open_source(path)
 
 
-def _attributes(path: Path) -> tuple[tuple[str, ...], np.ndarray[tuple[int, int], np.dtype[np.int64]]]:
+def _attributes(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """File names, and codes 0 or 1 (-1 or 1 in the file), in the order of the card."""
     lines = path.read_text(encoding="utf-8").splitlines()
     if len(lines) < 2 or tuple(lines[1].split()) != NAMES:
@@ -121,7 +122,7 @@ def _attributes(path: Path) -> tuple[tuple[str, ...], np.ndarray[tuple[int, int]
     return tuple(frame["column_0"]), (values == "1").astype(np.int64)
 
 
-def _partition(path: Path, names: tuple[str, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _partition(path: Path, names: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """0 train, 1 valid, 2 test for each of the names."""
     frame = _words(path, path.read_text(encoding="utf-8").splitlines(), 2)
     parts = dict(zip(frame["column_0"], frame["column_1"], strict=True))

@@ -1,6 +1,7 @@
 """`digits`: the handwritten digits that come with scikit-learn, 1,797 gray images of 8x8 pixels."""
 
 import numpy as np
+import numpy.typing as npt
 
 from .card import Card
 from .coded import categorical, coded_records
@@ -34,8 +35,8 @@ def read(request: Request) -> Records:
 
 
 def _is_test(
-    targets: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    targets: npt.NDArray[np.int64],
+) -> npt.NDArray[np.bool_]:
     """Within each digit the rows with the smallest draws, a fifth of them, are for testing."""
     draws = uniform(len(targets), "digits", "split")
     test = np.zeros(len(targets), dtype=bool)

@@ -39,7 +39,7 @@ def open_folder(
     """Open a folder or zip with `metadata.csv`; an empty cell means missing, labels stay as they are.
 
     Args:
-        path: the folder or the zip; `file_name` is relative to its `metadata.csv`.
+        path: the folder or the zip, `file_name` being relative to its `metadata.csv`; or any CSV beside images.
         split: a value of the `split` column; without that column a fixed tenth of the files, chosen by
             their names, is "test" and the rest "train". None takes everything.
         attributes: which columns, by name or alias; None for all usable ones. Columns with one label or
@@ -56,6 +56,15 @@ def open_folder(
         TableError: a bad table (see `read_table`).
         DataError: images that are damaged, or of different sizes without `size`.
         UnknownNameError: no such split or attribute.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a.png", "b.png"):
+    ...     Image.new("L", (8, 8)).save(folder / name)
+    >>> _ = (folder / "metadata.csv").write_text("file_name,hat\\na.png,1\\nb.png,0\\n")
+    >>> open_folder(folder, split=None).truth.column("hat")
+    ['1', '0']
     """
     wanted = None if attributes is None else tuple(attributes)
     records, card = read_folder(Path(path), split, wanted, schema, Fit(size, crop, channels), cache)
@@ -72,14 +81,19 @@ def read_folder(
 ) -> tuple[Records, Card]:
     """The images, the table and the card of a folder or zip; arguments and errors as for `open_folder`."""
     path = path.expanduser()
-    source = open_source(path)
-    frame = _metadata(source, schema)
-    table = _table(frame, schema, wanted, f"{path}/{METADATA}")
-    table = _add_notes(table, _check_files(source, table.names))
-    splits, members = _splits(frame, table.names, path)
+    alone = path.suffix.lower() == ".csv"
+    source = open_source(path.parent if alone else path)
+    metadata = path.name if alone else METADATA
+    where = f"{source.path}/{metadata}"
+    frame = _metadata(source, metadata, schema)
+    table = _table(frame, schema, wanted, where)
+    table = _add_notes(table, _check_files(source, table.names, where))
+    splits, members = _splits(frame, table.names, where)
     if split is not None:
         check_split(split, splits, str(path))
-        table = table.subset(torch.from_numpy(np.flatnonzero(members == split)))
+        table = table.subset(
+            torch.tensor([i for i, member in enumerate(members) if member == split], dtype=torch.int64)
+        )
     images = read_images(source, table.names, fit, cache)
     return Records(torch.from_numpy(images), table), _card(path, table.schema, splits)
 
@@ -99,11 +113,11 @@ def read_images(source: Source, names: Sequence[str], fit: Fit, cache: Path | No
     return cached(decode, len(names), cache, lambda: (source.fingerprint(names), fit))
 
 
-def _metadata(source: Source, schema: Schema | None) -> pl.DataFrame:
+def _metadata(source: Source, metadata: str, schema: Schema | None) -> pl.DataFrame:
     """The table beside the images; without one, and with a known schema, all images unlabelled."""
     files = source.files()
-    if METADATA in files:
-        frame = read_frame(source.read(METADATA), f"{source.path}/{METADATA}")
+    if metadata in files:
+        frame = read_frame(source.read(metadata), f"{source.path}/{metadata}")
         if FILE_NAME in frame.columns:
             where = str(source.path)
             names = [None if name is None else inside(name, where) for name in frame[FILE_NAME]]
@@ -112,10 +126,10 @@ def _metadata(source: Source, schema: Schema | None) -> pl.DataFrame:
     images = [name for name in files if _is_image(name)]
     if schema is not None and images:
         return pl.DataFrame({FILE_NAME: images})
-    deeper = [name for name in files if PurePosixPath(name).name == METADATA]
+    deeper = [name for name in files if PurePosixPath(name).name == metadata]
     hint = f" (there is one in {listed(deeper)}: name that folder)" if deeper else ""
     raise MissingFilesError(
-        f"{source.path}: no {METADATA}{hint}; expected a CSV with the column {FILE_NAME!r} and one column per "
+        f"{source.path}: no {metadata}{hint}; expected a CSV with the column {FILE_NAME!r} and one column per "
         f"attribute beside the images ({len(images)} images found)"
     )
 
@@ -135,34 +149,30 @@ def _table(
     )
 
 
-def _splits(
-    frame: pl.DataFrame, names: tuple[str, ...], path: Path
-) -> tuple[tuple[str, ...], np.ndarray[tuple[int], np.dtype[np.str_]]]:
+def _splits(frame: pl.DataFrame, names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], list[str]]:
     """The names of the splits, "train" first, and the split of every row."""
     if SPLIT not in frame.columns:
         rank = np.argsort(np.argsort(row_keys(f"split\x1f{name}" for name in names)))
         count = max(1, round(TEST_SHARE * len(names))) if len(names) > 1 else 0
-        return ("train", "test"), np.where(rank < count, "test", "train")
+        return ("train", "test"), ["test" if r < count else "train" for r in rank]
     members = frame[SPLIT].to_list()
     if None in members:
-        raise TableError(f"{path}/{METADATA}: row {members.index(None) + 1} has an empty {SPLIT}")
+        raise TableError(f"{source}: row {members.index(None) + 1} has an empty {SPLIT}")
     distinct = sorted(set(members), key=lambda name: (name != "train", name != "test", name))
-    return tuple(distinct), np.array(members, dtype=np.str_)
+    return tuple(distinct), members
 
 
-def _check_files(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_files(source: Source, names: tuple[str, ...], metadata: str) -> tuple[str, ...]:
     """Raise for files that the table names and that are not there; note images it does not name."""
     there = set(source.files())
     absent = [name for name in names if name not in there]
     if absent:
-        raise MissingFilesError(
-            f"{source.path}: {METADATA} names {len(absent)} files that are not there: {listed(absent)}"
-        )
+        raise MissingFilesError(f"{metadata} names {len(absent)} files that are not there: {listed(absent)}")
     unlisted = sorted(name for name in there.difference(names) if _is_image(name))
     if not unlisted:
         return ()
     return (
-        f"{source.path}: {len(unlisted)} images are not in {METADATA} and were left out: {listed(unlisted)}",
+        f"{source.path}: {len(unlisted)} images are not in {metadata} and were left out: {listed(unlisted)}",
     )
 
 
@@ -177,7 +187,7 @@ def _add_notes(table: AttributeTable, notes: tuple[str, ...]) -> AttributeTable:
 
 def _card(path: Path, schema: Schema, splits: tuple[str, ...]) -> Card:
     return Card(
-        name=path.resolve().name.removesuffix(".zip"),
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
         description=f"images and attributes of {path}",
         licence="as stated by whoever made the files",
         citation="",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from .card import Card
 from .coded import categorical, coded_records
@@ -94,9 +95,7 @@ def _read(request: Request, card: Card) -> Records:
     return coded_records(fitted, labels[:, None], card.schema, card.name)
 
 
-def _array(
-    request: Request, card: Card, name: str, dimensions: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _array(request: Request, card: Card, name: str, dimensions: int) -> npt.NDArray[np.uint8]:
     folders = _folders(request.root, card)
     path = find(folders, (f"{name}.gz", name))
     if path is None:

@@ -30,7 +30,11 @@ class Request:
 
 
 def default_root() -> Path:
-    """`$TNPRIOR_DATA_ROOT`, else `tnprior` in the user's data folder (`$XDG_DATA_HOME` or `~/.local/share`)."""
+    """`$TNPRIOR_DATA_ROOT`, else `tnprior` in the user's data folder (`$XDG_DATA_HOME` or `~/.local/share`).
+
+    >>> default_root().name == "tnprior" or "TNPRIOR_DATA_ROOT" in os.environ
+    True
+    """
     if folder := os.environ.get("TNPRIOR_DATA_ROOT"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share").expanduser() / "tnprior"

@@ -104,6 +104,9 @@ def select(schema: Sequence[Attribute], words: Iterable[str]) -> tuple[int, ...]
     Raises:
         UnknownNameError: as in `resolve`.
         DataError: two words name the same attribute.
+
+    >>> select((Attribute("hat", ("0", "1")), Attribute("male", ("0", "1"))), ["MALE", "hat"])
+    (1, 0)
     """
     chosen: dict[str, str] = {}
     positions = {attribute.name: k for k, attribute in enumerate(schema)}

@@ -25,6 +25,12 @@ def read_table(path: str | Path, schema: Schema) -> AttributeTable:
         TableError: no such file, not a CSV, no `file_name`, an empty or repeated file name, an unknown label
             (with row, column, closest match and the allowed list), or a column whose heading looks like a
             misspelt attribute.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "t.csv"
+    >>> _ = path.write_text("file_name,hat\\na.png,1\\nb.png,\\n")
+    >>> read_table(path, (Attribute("hat", ("0", "1")),)).column("hat")
+    ['1', None]
     """
     source = str(path)
     try:

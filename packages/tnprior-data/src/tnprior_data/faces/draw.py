@@ -125,7 +125,7 @@ class _Face:
             *(((5.9, 2.2), (4.4, 4.6)), ((2.0, 3.0), (2.9, 4.4))),
             *(((1.6, 2.4), (4.6, 2.6)), ((0.0, -4.4), (3.2, -4.4))),
         ):
-            canvas.paint(twin.line(*stroke, width=0.36), colour, old)
+            canvas.paint(twin.line(*stroke, width=0.42), colour, old)
 
     def eyes(self) -> None:
         """Large and round when young, narrow below heavy lids otherwise."""
@@ -147,7 +147,10 @@ class _Face:
         """A man's are thick; with age they turn white."""
         canvas, young = self.canvas.near(-6, 6, -4, -1.2), self.has["young"]
         colour = np.where(young[:, None] > 0, 0.8 * self.colours.hair, np.float32(0.88))
-        canvas.paint(canvas.folded().line((1.5, -2.5), (4.8, -2.7), 0.35 + 0.4 * self.has["male"]), colour)
+        canvas.paint(
+            canvas.folded().line((1.5, -2.5), (4.8, -2.7), 0.6 - 0.25 * young + 0.35 * self.has["male"]),
+            colour,
+        )
 
     def nose(self) -> None:
         canvas, size = self.canvas.near(-1.7, 1.7, 1.3, 4.1), 1.0 + 0.25 * self.nose_size
@@ -163,14 +166,14 @@ class _Face:
 
     def mouth(self) -> None:
         """A wide smile shows teeth; otherwise a short straight line. A woman's lips are red."""
-        canvas, smiling, male = self.canvas.near(-4.3, 4.3, 4.3, 8.2), self.has["smiling"], self.has["male"]
+        canvas, smiling, male = self.canvas.near(-4.9, 4.9, 3.9, 8.6), self.has["smiling"], self.has["male"]
         red, pale = (np.array(c, dtype=np.float32) for c in ((0.86, 0.12, 0.20), (0.72, 0.36, 0.32)))
         lips = np.where(male[:, None] > 0, pale, red)
-        half = 3.3 + 0.35 * self.mouth_width
-        grin = np.maximum(canvas.ellipse(0, 5.1, half, 2.5), np.float32(5.0) - canvas.y)
+        half = 3.9 + 0.3 * self.mouth_width
+        grin = np.maximum(canvas.ellipse(0, 4.7, half, 3.2), np.float32(4.6) - canvas.y)
         canvas.paint(grin, lips, smiling)
-        canvas.paint(grin + np.float32(0.75), self._plain(1.0), smiling)
-        canvas.paint(canvas.ellipse(0, 5.9, 0.6 * half, 0.85 - 0.25 * male), lips, 1 - smiling)
+        canvas.paint(grin + np.float32(0.8), self._plain(1.0), smiling)
+        canvas.paint(canvas.ellipse(0, 5.9, 0.5 * half, 0.85 - 0.2 * male), lips, 1 - smiling)
 
     def glasses(self) -> None:
         """Dark rings with a pale tint, and bows to the ears."""
@@ -186,19 +189,19 @@ class _Face:
         """A fringe down to the brows, its edge in waves; it reaches below the brim of a hat."""
         canvas = self.canvas.near(-9, 9, -10.6, -2)
         wave = np.float32(0.45) * np.cos(np.float32(1.9) * canvas.x)
-        fringe = np.maximum(canvas.ellipse(0, -1.4, 8.4, 8.6), canvas.y + np.float32(3.1) - wave)
+        fringe = np.maximum(canvas.ellipse(0, -1.4, 8.4, 8.6), canvas.y + np.float32(2.95) - wave)
         canvas.paint(fringe, 0.94 * self.colours.hair, self.has["bangs"])
 
     def hat(self) -> None:
         """A brim, a crown of some height and a ribbon."""
-        canvas, hat = self.canvas.near(-11.5, 11.5, -15.5, -5), self.has["hat"]
-        top = -6.6 - 1.6 * self.crown
+        canvas, hat = self.canvas.near(-11.5, 11.5, -16.2, -3.5), self.has["hat"]
+        top = -7.0 - 1.6 * self.crown
         crown = np.maximum(
-            canvas.box(0, -9.5, 6.7, 5.6, 1.0), (top[:, None, None] - canvas.y).astype(np.float32)
+            canvas.box(0, -10.0, 6.7, 5.6, 1.0), (top[:, None, None] - canvas.y).astype(np.float32)
         )
         canvas.paint(crown, self.colours.hat, hat)
-        canvas.paint(canvas.box(0, -8.2, 6.7, 0.9), self.colours.ribbon, hat)
-        canvas.paint(canvas.box(0, -6.6, 11.0, 1.05, 1.0), 0.85 * self.colours.hat, hat)
+        canvas.paint(canvas.box(0, -8.9, 6.7, 0.9), self.colours.ribbon, hat)
+        canvas.paint(canvas.box(0, -7.3, 11.0, 1.0, 1.0), 0.85 * self.colours.hat, hat)
 
     def earrings(self) -> None:
         """Bright discs with a dark edge below the ears, in front of any hair."""

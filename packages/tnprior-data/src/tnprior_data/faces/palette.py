@@ -13,7 +13,7 @@ from .canvas import Array
 
 LIGHT_SKIN = np.array(((0.99, 0.87, 0.76), (0.92, 0.74, 0.60)), dtype=np.float32)
 DARK_SKIN = np.array(((0.58, 0.39, 0.27), (0.45, 0.29, 0.19)), dtype=np.float32)
-BLOND = np.array(((0.98, 0.86, 0.38), (0.93, 0.74, 0.20)), dtype=np.float32)
+BLOND = np.array(((0.97, 0.80, 0.26), (0.89, 0.67, 0.13)), dtype=np.float32)
 DARK_HAIR = np.array(
     ((0.08, 0.07, 0.09), (0.26, 0.15, 0.08), (0.17, 0.10, 0.07), (0.42, 0.13, 0.07)), dtype=np.float32
 )
@@ -40,7 +40,9 @@ def choose(dark_skin: Array, blond: Array, draws: npt.NDArray[np.float64]) -> Pa
     """Colours for codes (n,) and uniform numbers (n, 16)."""
     u: Array = draws.astype(np.float32)
     skin = _pick(dark_skin, _between(LIGHT_SKIN, u[:, 0]), _between(DARK_SKIN, u[:, 0]))
-    dark = DARK_HAIR[np.minimum((u[:, 1] * 4).astype(np.int64), 3)]
+    # the last, red tone is too near to dark skin
+    tones = len(DARK_HAIR) - dark_skin
+    dark = DARK_HAIR[np.floor(u[:, 1] * tones * np.float32(0.9999)).astype(np.int64)]
     hair = _pick(blond, dark * (0.85 + 0.4 * u[:, 2:3]), _between(BLOND, u[:, 2]))
     hat_hue = _without_yellow(u[:, 3])
     return Palette(
