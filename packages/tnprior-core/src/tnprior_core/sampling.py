@@ -106,7 +106,8 @@ def _draw_bond(
     if which is None and bond.shape[0] > rank * closings:
         table = matrix[0].unsqueeze(1) * right[0]
         return _look_up(table.view(-1, width), bond * closings + closing, uniform)
-    ahead = matrix.flatten(0, 1).index_select(0, bond if which is None else which * rank + bond)
+    start = bond if which is None or matrix.shape[0] == 1 else which * rank + bond
+    ahead = matrix.flatten(0, 1).index_select(0, start)
     closed = closing if which is None or right.shape[0] == 1 else which * closings + closing
     return pick(ahead * right.flatten(0, 1).index_select(0, closed), uniform)
 
