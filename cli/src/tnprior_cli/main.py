@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from tnprior_cli.commands.data import data
 from tnprior_cli.commands.eval import evaluate
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; known failures become one line on stderr."""
     output = Output()
     try:
-        return app(list(arguments), prog_name="tnp", standalone_mode=False, obj=output) or 0
+        # not app(...): that replaces sys.excepthook
+        command = get_command(app)
+        return command.main(list(arguments), prog_name="tnp", standalone_mode=False, obj=output) or 0
     except KeyboardInterrupt:
         sys.stderr.write("tnp: interrupted\n")
         return EXIT_INTERRUPTED

@@ -65,12 +65,9 @@ def _training(config: RunConfig, metrics: list[dict[str, Any]]) -> str:
 
 
 def _numbers(report: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {_cell(row['name'])} | {row['text']} | {row['n']} | {_cell(row['protocol'])} |"
-        for row in report["table"]
-    ]
-    head = f"## Numbers\n\nMeasured by `{report['command']}`.\n\n| number | value | n | how |\n|---|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    head = "| number | value | 95 % interval | n | how it was measured |\n|---|---|---|---|---|\n"
+    rows = "".join(f"| {' | '.join(_cell(str(cell)) for cell in cells)} |\n" for cells in report["table"])
+    return f"## Numbers\n\nMeasured by `{report['command']}`.\n\n{head}{rows}"
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tnprior_cli.atomic import write_text
 from tnprior_cli.attributes import ATTRIBUTES, Objects
@@ -23,6 +24,11 @@ def write_description(folder: Path, name: str, config: RunConfig, objects: Objec
     write_text(folder / ATTRIBUTES, objects.to_json())
     write_text(folder / CARD, model_card(config, objects, name, [], None))
     write_config(folder, config)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """A JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_card(run: RunDirectory) -> None:

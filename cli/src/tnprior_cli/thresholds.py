@@ -63,6 +63,19 @@ def parse_threshold(text: str) -> Threshold:
     return Threshold(SHORT.get(match["name"], match["name"]), match["sign"], limit)
 
 
+def require_measurable(thresholds: Iterable[Threshold], *, fid: bool) -> None:
+    """Refuses, before anything is measured, a threshold on a number that will not be.
+
+    Raises:
+        UsageError: the FID is required and there are no weights to compute it with.
+    """
+    for threshold in thresholds:
+        if threshold.name.startswith("inception") and not fid:
+            raise UsageError(
+                f"--require {threshold} needs --inception-weights FILE, or --inception-weights download"
+            )
+
+
 def check_thresholds(thresholds: Iterable[Threshold], values: Mapping[str, float]) -> None:
     """Raises when a number is on the wrong side.
 

@@ -60,7 +60,7 @@ def _progress(run: "RunDirectory") -> dict[str, Any]:
         facts["last epoch"] = rows[-1]
     report = run.report()
     if report is not None:
-        facts["numbers"] = report.get("numbers", {})
+        facts["numbers"] = report.get("values", {})
     return facts
 
 

@@ -1,0 +1,1 @@
+"""What `tnp eval` measures, one file per kind of number."""

@@ -1,0 +1,97 @@
+"""What is evaluated, on what, and how thoroughly."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from tnprior_data import Dataset
+from torch import Tensor
+
+from tnprior_cli.build import build_data, load_model, model_input
+from tnprior_cli.errors import BadDataError
+from tnprior_cli.pieces import pieces
+from tnprior_cli.rundir import RunDirectory
+
+PIECE = 250
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many objects are generated and judged, and with how many samples the bound is computed.
+
+    Args:
+        generated: objects generated for every kind of condition.
+        bounded: real test objects whose likelihood is bounded; None for all.
+        k: importance samples of the bound.
+        classifier_steps: most training steps of the judge.
+        inception: Inception weights, the word "download", or None for no FID.
+        seed: of everything random.
+    """
+
+    generated: int
+    bounded: int | None
+    k: int
+    classifier_steps: int
+    inception: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run with its data and its model."""
+
+    run: RunDirectory
+    effort: Effort
+    device: str
+    say: Callable[[str], None]
+
+    @cached_property
+    def train(self) -> Dataset:
+        """The training split as training saw it."""
+        return self._data("train")
+
+    @cached_property
+    def test(self) -> Dataset:
+        """The test split; its `truth` holds every known label."""
+        return self._data("test")
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained model."""
+        return load_model(self.run, self.device)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes."""
+        return self.run.objects.names
+
+    @property
+    def label_counts(self) -> list[int]:
+        """The number of labels of every attribute."""
+        return [len(item.labels) for item in self.run.objects.attributes]
+
+    def test_pieces(self, limit: int | None = None) -> Iterator[tuple[slice, tuple[Tensor, Tensor, Tensor]]]:
+        """The test images piece by piece, with every label hidden: rows and (x, codes, observed)."""
+        total = len(self.test) if limit is None else min(limit, len(self.test))
+        for first, count in pieces(total, PIECE):
+            rows = slice(first, first + count)
+            x, codes, observed = model_input(self.test, rows, self.model)
+            yield rows, (x, torch.zeros_like(codes), torch.zeros_like(observed))
+
+    def _data(self, split: str) -> Dataset:
+        dataset = build_data(self.run.config.data, split)
+        if dataset.shape != self.run.objects.shape or tuple(a.name for a in dataset.schema) != self.names:
+            raise BadDataError(
+                f"{self.run.config.data.name} is not what {self.run.path} was trained on: shapes or attributes differ"
+            )
+        return dataset
+
+
+def classifier_folder() -> Path:
+    """Where judges are kept: beside the decoded images, shared by all runs on the same data."""
+    from tnprior_data import cache_folder
+
+    return cache_folder() / "classifiers"
