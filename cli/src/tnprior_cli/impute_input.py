@@ -4,17 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import torch
 
 import tnprior_data
 from tnprior_cli.errors import BadDataError
 from tnprior_cli.rundir import RunDirectory
-from tnprior_data import Card, Dataset, UnknownNameError, resolve
-from tnprior_data.dataset import Records, assemble
-from tnprior_data.folder import read_images
-from tnprior_data.images import Fit
-from tnprior_data.source import open_source
-from tnprior_data.table_read import read_frame, table_from_frame
+from tnprior_data import Dataset, UnknownNameError, resolve
+from tnprior_data.source import inside, open_source
+from tnprior_data.table import FILE_NAME
+from tnprior_data.table_read import read_frame
 
 METADATA = "metadata.csv"
 FILLED = "filled"
@@ -50,15 +47,11 @@ def read_input(
         BadDataError: images of another shape than the run's, or a table with one of our own columns in it.
         DataError: whatever else is wrong with the files or the table.
     """
-    path = Path(name).expanduser()
-    size = run.objects.shape[1] if resize else run.config.data.size
-    fit = Fit(size, run.config.data.crop, run.objects.shape[0])
     if _is_name(name):
         found = _data_set(name, run, split or "test", missing, seed, root)
-    elif path.suffix.lower() == ".csv":
-        found = _csv(path, run, split, missing, seed, fit)
     else:
-        found = _folder(path, run, split, missing, seed, fit)
+        size = run.objects.shape[1] if resize else run.config.data.size
+        found = _files(Path(name).expanduser(), run, split, missing, seed, size)
     _check_shape(found.dataset, run)
     return found
 
@@ -86,44 +79,30 @@ def _data_set(
     return ImputeInput(dataset, dataset.table.frame(), {name: name for name in run.objects.names}, name)
 
 
-def _folder(
-    path: Path, run: RunDirectory, split: str | None, missing: float, seed: int, fit: Fit
+def _files(
+    path: Path, run: RunDirectory, split: str | None, missing: float, seed: int, size: int | None
 ) -> ImputeInput:
-    schema = run.objects.schema()
+    """A folder, a zip, or a CSV beside its images."""
     dataset = tnprior_data.open_folder(
         path,
         split=split,
-        schema=schema,
+        schema=run.objects.schema(),
         missing=missing,
         seed=seed,
-        size=fit.size,
-        crop=fit.crop,
-        channels=fit.channels,
+        size=size,
+        crop=run.config.data.crop,
+        channels=run.objects.shape[0],
     )
-    source = open_source(path)
-    if METADATA not in source.files():
+    alone = path.suffix.lower() == ".csv"
+    source, table = open_source(path.parent if alone else path), path.name if alone else METADATA
+    if table not in source.files():
         return ImputeInput(
             dataset, dataset.table.frame(), {name: name for name in run.objects.names}, str(path)
         )
-    frame = read_frame(source.read(METADATA), f"{path}/{METADATA}")
-    if split is not None:
-        frame = frame.filter(pl.col("file_name").is_in(list(dataset.names)))
-    return _joined(dataset, frame, run, f"{path}/{METADATA}")
-
-
-def _csv(
-    path: Path, run: RunDirectory, split: str | None, missing: float, seed: int, fit: Fit
-) -> ImputeInput:
-    frame = read_frame(path.read_bytes(), str(path))
-    if split is not None:
-        if "split" not in frame.columns:
-            raise BadDataError(f"{path} has no column 'split', so --split {split} chooses nothing")
-        frame = frame.filter(pl.col("split") == split)
-    table = table_from_frame(frame, run.objects.schema(), str(path))
-    images = read_images(open_source(path.parent), table.names, fit, None)
-    records = Records(torch.from_numpy(images), table)
-    card = Card(path.stem, f"images and attributes of {path}", "", "", table.schema)
-    return _joined(assemble(records, card, "all", None, missing, seed), frame, run, str(path))
+    frame = read_frame(source.read(table), f"{source.path}/{table}")
+    chosen = set(dataset.names)
+    rows = [inside(name, str(path)) in chosen for name in frame[FILE_NAME]]
+    return _joined(dataset, frame.filter(pl.Series(rows)), run, f"{source.path}/{table}")
 
 
 def _joined(dataset: Dataset, frame: pl.DataFrame, run: RunDirectory, source: str) -> ImputeInput:

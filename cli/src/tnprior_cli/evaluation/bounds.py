@@ -1,9 +1,11 @@
 """ELBO and IWAE of the test images."""
 
+from functools import partial
+
 import torch
-from tnprior_eval import BoundResult, ContinuousPixels, DiscretePixels, LikelihoodBound, Protocol
 
 from tnprior_cli.evaluation.subject import Subject
+from tnprior_eval import BoundResult, ContinuousPixels, DiscretePixels, LikelihoodBound, Protocol
 
 CHUNK = 4  # importance samples at a time
 
@@ -20,5 +22,5 @@ def image_bounds(subject: Subject) -> BoundResult:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(subject.effort.seed)
         for _, batch in subject.test_pieces(subject.effort.bounded):
-            metric.update(lambda count, batch=batch: subject.model.log_weights(*batch, count))
+            metric.update(partial(subject.model.log_weights, *batch))
     return metric.compute()

@@ -3,6 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
+
+from tnprior_cli.build import pick_device
+from tnprior_cli.errors import BadDataError
+from tnprior_cli.evaluation.subject import PIECE, Subject
+from tnprior_cli.pieces import pieces
 from tnprior_eval import (
     Accuracy,
     Classifier,
@@ -14,12 +20,6 @@ from tnprior_eval import (
     Result,
     quantize,
 )
-from torch import Tensor
-
-from tnprior_cli.build import pick_device
-from tnprior_cli.errors import BadDataError
-from tnprior_cli.evaluation.subject import PIECE, Subject
-from tnprior_cli.pieces import pieces
 
 GIVEN = (1, 2, 4)  # and all of them
 

@@ -1,9 +1,9 @@
 """Are the filled-in attributes right, and are their probabilities?"""
 
 import torch
-from tnprior_eval import Imputation, ImputationResult, Protocol, majority_codes
 
 from tnprior_cli.evaluation.subject import Subject
+from tnprior_eval import Imputation, ImputationResult, Protocol, majority_codes
 
 
 def imputation(subject: Subject) -> ImputationResult:

@@ -1,9 +1,8 @@
 """The classifier that judges generated objects, trained on the real ones and kept for the next time."""
 
-from tnprior_eval import AccuracyResult, Classifier, TrainingSettings, cached_classifier, evaluate_classifier
-
 from tnprior_cli.build import pick_device
 from tnprior_cli.evaluation.subject import Subject, classifier_folder
+from tnprior_eval import AccuracyResult, Classifier, TrainingSettings, cached_classifier, evaluate_classifier
 
 
 def judge(subject: Subject) -> Classifier:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from tnprior_eval import Report
-from tnprior_models import BoundsLikelihood, Imputes, Samples
-
 from tnprior_cli.evaluation.bounds import image_bounds
 from tnprior_cli.evaluation.generated import classifier_distance, inception_distance, requested_attributes
 from tnprior_cli.evaluation.imputed import imputation
 from tnprior_cli.evaluation.judge import accuracy_on_real, judge
 from tnprior_cli.evaluation.subject import Subject
+from tnprior_eval import Report
+from tnprior_models import BoundsLikelihood, Imputes, Samples
 
 
 def evaluate_run(subject: Subject) -> Report:

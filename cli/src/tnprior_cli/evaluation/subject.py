@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tnprior_data import Dataset
 from torch import Tensor
 
 from tnprior_cli.build import build_data, load_model, model_input
 from tnprior_cli.errors import BadDataError
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
+from tnprior_data import Dataset
 
 PIECE = 250
 
