@@ -6,11 +6,23 @@ both together with any prior of `tnprior_core`.
 
 from __future__ import annotations
 
+from tnprior_models.checkpoint import (
+    CheckpointError,
+    load_training_state,
+    load_weights,
+    read_metadata,
+    save_training_state,
+    save_weights,
+)
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
+from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
+from tnprior_models.losses import importance_bound, joint_bound, split_bound
+from tnprior_models.nets import ConvDecoder, ConvEncoder
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
     BoundsLikelihood,
     Decodes,
+    Draws,
     Encodes,
     HasPrior,
     Imputes,
@@ -21,22 +33,61 @@ from tnprior_models.protocols import (
     abilities,
     require,
 )
+from tnprior_models.refit import Polish, RefitSchedule, refit_prior
+from tnprior_models.training import (
+    Callback,
+    NonFiniteLossError,
+    TrainConfig,
+    Trainer,
+    TrainingInterrupted,
+    TrainResult,
+    launch,
+    process_group,
+)
+from tnprior_models.vae import VAE
 
 __all__ = [
+    "VAE",
     "Batch",
+    "Bernoulli",
     "BoundsLikelihood",
+    "Callback",
     "CapabilityError",
+    "CheckpointError",
+    "ConvDecoder",
+    "ConvEncoder",
     "Decodes",
+    "Draws",
     "Encodes",
+    "Gaussian",
     "HasPrior",
+    "ImageLikelihood",
     "ImageShapeError",
     "Imputes",
     "ModelError",
+    "NonFiniteLossError",
     "Objective",
+    "Polish",
     "Reconstructs",
+    "RefitSchedule",
     "Sampled",
     "Samples",
+    "TrainConfig",
+    "TrainResult",
+    "Trainer",
+    "TrainingInterrupted",
     "Trains",
     "abilities",
+    "importance_bound",
+    "joint_bound",
+    "launch",
+    "load_training_state",
+    "load_weights",
+    "process_group",
+    "read_metadata",
+    "refit_prior",
     "require",
+    "save_training_state",
+    "save_weights",
+    "split_bound",
 ]

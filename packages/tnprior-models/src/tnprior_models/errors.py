@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnprior_core.errors import TnpriorError
+from tnprior_core import TnpriorError
 
 __all__ = ["CapabilityError", "ImageShapeError", "ModelError"]
 
@@ -10,7 +10,7 @@ __all__ = ["CapabilityError", "ImageShapeError", "ModelError"]
 class ModelError(TnpriorError):
     """Base of every error a user of tnprior_models can cause.
 
-    >>> from tnprior_core.errors import TnpriorError
+    >>> from tnprior_core import TnpriorError
     >>> issubclass(ModelError, TnpriorError)
     True
     """

@@ -38,7 +38,7 @@ def attribute_probabilities(
     """
     marginals = _given(
         prior, layout, z.flatten(0, 1), codes.repeat(z.shape[0], 1), observed.repeat(z.shape[0], 1)
-    ).marginals()
+    ).marginals([site.name for site in layout.categorical])
     weights = evidence_weights(prior, layout, z, codes, observed)[..., None]
     tables = [marginals[site.name].probs.unflatten(0, z.shape[:2]) for site in layout.categorical]
     return [(weights * table).sum(dim=0) for table in tables]

@@ -47,7 +47,7 @@ class Bernoulli(nn.Module):
     tensor([-2.7726])
     """
 
-    def log_prob(self, decoded: Float[Tensor, "B C H W"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
+    def log_prob(self, decoded: Float[Tensor, "B C H W"], x: Float[Tensor, "..."]) -> Float[Tensor, " B"]:
         """`sum x l - softplus(l)` over pixels; nats per image, counting measure.
 
         Raises:
@@ -100,7 +100,7 @@ class Gaussian(nn.Module):
         """Log standard deviation, () or (C, 1, 1)."""
         return floor_softly(self.raw_log_sigma, self.floor)
 
-    def log_prob(self, decoded: Float[Tensor, "B C H W"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
+    def log_prob(self, decoded: Float[Tensor, "B C H W"], x: Float[Tensor, "..."]) -> Float[Tensor, " B"]:
         """Normal log-density summed over pixels; nats per image, pixels in [0, 1].
 
         Raises:

@@ -16,6 +16,7 @@ from tnprior_models.objective import Objective
 __all__ = [
     "BoundsLikelihood",
     "Decodes",
+    "Draws",
     "Encodes",
     "HasPrior",
     "Imputes",
@@ -88,6 +89,15 @@ class BoundsLikelihood(Protocol):
 
 
 @runtime_checkable
+class Draws(Protocol):
+    """Draws the missing attributes of an object jointly (multiple imputation)."""
+
+    def draws(self, x: Tensor, codes: Tensor, observed: Tensor, m: int) -> Tensor:
+        """m completed attribute tables, int64 (m, B, A)."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Maps an object to a distribution over its latent code."""
 
@@ -115,6 +125,7 @@ class HasPrior(Protocol):
 PROTOCOLS: Sequence[type] = (
     BoundsLikelihood,
     Decodes,
+    Draws,
     Encodes,
     HasPrior,
     Imputes,
@@ -151,14 +162,13 @@ def require(model: object, protocol: Callable[..., P]) -> P:
     ...     print(error)
     expected a model that satisfies Samples (sample), received object, which satisfies none of the protocols
     """
-    if not isinstance(protocol, type):
-        raise CapabilityError(f"expected a protocol of tnprior_models, received {protocol!r}")
-    if isinstance(model, protocol):
+    wanted = cast(type, protocol)
+    if isinstance(model, wanted):
         return cast(P, model)
-    members = {**vars(protocol), **getattr(protocol, "__annotations__", {})}
+    members = {**vars(wanted), **getattr(wanted, "__annotations__", {})}
     needs = ", ".join(sorted(name for name in members if not name.startswith("_")))
     has = ", ".join(abilities(model)) or "none of the protocols"
     raise CapabilityError(
-        f"expected a model that satisfies {protocol.__name__} ({needs}), "
+        f"expected a model that satisfies {wanted.__name__} ({needs}), "
         f"received {type(model).__name__}, which satisfies {has}"
     )

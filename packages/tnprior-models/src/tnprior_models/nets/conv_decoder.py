@@ -45,7 +45,7 @@ class ConvDecoder(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], latent_size: int, *, width: int = 32, hidden: int = 256
+        self, image_shape: tuple[int, ...], latent_size: int, *, width: int = 32, hidden: int = 256
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
@@ -57,8 +57,8 @@ class ConvDecoder(nn.Module):
         self.unflatten = nn.Unflatten(1, (pyramid.channels[-1], *pyramid.sizes[-1]))
         self.convolutions = nn.Sequential(*_mirrored(pyramid))
 
-    def forward(self, z: Float[Tensor, "B latent"]) -> Float[Tensor, "B C H W"]:
-        """Decoded image, unbounded.
+    def forward(self, z: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
+        """Decoded images of codes (B, d), unbounded.
 
         Raises:
             ModelError: codes of another length.

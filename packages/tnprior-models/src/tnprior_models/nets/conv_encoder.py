@@ -32,7 +32,7 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], latent_size: int, *, width: int = 32, hidden: int = 256
+        self, image_shape: tuple[int, ...], latent_size: int, *, width: int = 32, hidden: int = 256
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
@@ -49,10 +49,8 @@ class ConvEncoder(nn.Module):
             nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
         )
 
-    def forward(
-        self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B latent"], Float[Tensor, "B latent"]]:
-        """Mean and log standard deviation of q(z|x) for images in [0, 1].
+    def forward(self, x: Float[Tensor, "..."]) -> tuple[Float[Tensor, "B latent"], Float[Tensor, "B latent"]]:
+        """Mean and log standard deviation of q(z|x) for images (B, C, H, W) in [0, 1].
 
         Raises:
             ImageShapeError: images of another size or number of channels.

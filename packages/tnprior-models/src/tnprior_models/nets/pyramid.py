@@ -38,7 +38,7 @@ class Pyramid:
     ((28, 28), (14, 14), (14, 14), (7, 7), (7, 7), (4, 4), (4, 4))
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     width: int
 
     def __post_init__(self) -> None:

@@ -1,0 +1,145 @@
+"""Refitting a prior: when it is due, what it overwrites, and that it helps."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tnprior_core import (
+    Categorical,
+    StandardNormalPrior,
+    TensorTrainPrior,
+    initialize_from_mixtures,
+)
+from tnprior_core import Gaussian as Latent
+from tnprior_models import (
+    VAE,
+    Bernoulli,
+    ConvDecoder,
+    ConvEncoder,
+    ModelError,
+    Polish,
+    RefitSchedule,
+    refit_prior,
+)
+from tnprior_models.refit import encode_dataset, polish_prior
+
+SITES = [*(Latent(f"z{i}", components=4) for i in range(3)), Categorical("kind", ("a", "b", "c"))]
+
+
+def make(prior=None, **options):
+    torch.manual_seed(0)
+    return VAE(
+        ConvEncoder((1, 8, 8), 3, width=8, hidden=16),
+        ConvDecoder((1, 8, 8), 3, width=8, hidden=16),
+        TensorTrainPrior(SITES, rank=4) if prior is None else prior,
+        Bernoulli(),
+        **options,
+    )
+
+
+def data(rows=300):
+    g = torch.Generator().manual_seed(1)
+    codes = torch.randint(3, (rows, 1), generator=g)
+    x = torch.zeros(rows, 1, 8, 8, dtype=torch.uint8)
+    for row, kind in enumerate(codes[:, 0].tolist()):
+        x[row, 0, :, 2 * kind : 2 * kind + 3] = 255
+    noisy = torch.rand(x.shape, generator=g) < 0.05
+    return torch.where(noisy, 255 - x, x), codes, torch.rand(rows, 1, generator=g) > 0.3
+
+
+@given(first=st.integers(0, 8), every=st.integers(0, 6), last=st.none() | st.integers(0, 30))
+def test_schedule_counts_completed_epochs(first, every, last):
+    due = [epoch for epoch in range(40) if RefitSchedule(first, every, last).due(epoch)]
+    expected = range(first, 40, every) if every else [first]
+    assert due == [epoch for epoch in expected if last is None or epoch <= last]
+
+
+@pytest.mark.parametrize("bad", [(-1, 5, None), (1, -1, None), (1, 5, -2)], ids=str)
+def test_negative_epochs_are_refused(bad):
+    with pytest.raises(ModelError, match="epochs of at least 0"):
+        RefitSchedule(*bad)
+
+
+@pytest.mark.parametrize("bad", [{"steps": -1}, {"learning_rate": 0.0}, {"batch_size": 0}], ids=str)
+def test_impossible_polish_is_refused(bad):
+    with pytest.raises(ModelError, match="steps >= 0"):
+        Polish(**bad)
+
+
+def prior_bound(model, table):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        encoded = encode_dataset(model, *table, limit=None)
+        z = encoded.draw(torch.Generator().manual_seed(7))
+        return model.log_prior(z[None], encoded.codes, encoded.observed)[0].mean().item()
+
+
+@pytest.mark.parametrize("initialize", [None, initialize_from_mixtures])
+def test_a_refit_raises_the_bound_and_names_what_it_overwrote(initialize):
+    model, table = make(), data()
+    nets = {name: p.clone() for name, p in model.named_parameters() if not name.startswith("prior.")}
+    before = prior_bound(model, table)
+    options = {} if initialize is None else {"initialize": initialize}
+    changed = refit_prior(model, *table, polish=Polish(steps=60, batch_size=128), **options)
+    assert {id(p) for p in changed} == {id(p) for p in model.prior.parameters()}
+    assert prior_bound(model, table) > before + 0.5
+    for name, parameter in model.named_parameters():
+        if name in nets:
+            assert torch.equal(parameter, nets[name]), name
+        assert parameter.grad is None, name
+
+
+def test_polish_alone_raises_the_bound_further():
+    model, table = make(), data()
+    refit_prior(model, *table, polish=Polish(steps=0))
+    before = prior_bound(model, table)
+    polish_prior(model, encode_dataset(model, *table), Polish(steps=150, batch_size=128))
+    assert prior_bound(model, table) > before
+
+
+def test_polish_follows_the_models_own_weights():
+    table = data()
+    plain, weighted = make(), make(attribute_weight=20.0)
+    certainty = []
+    for model in (plain, weighted):
+        refit_prior(model, *table, polish=Polish(steps=100, batch_size=128))
+        x = table[0].float() / 255
+        probs = model.impute(x, table[1], torch.zeros_like(table[2]))[0].gather(1, table[1])
+        certainty.append(probs.clamp_min(1e-9).log().mean().item())
+    assert certainty[1] > certainty[0]
+
+
+def test_a_refit_depends_on_its_seed_alone_and_leaves_the_global_generator():
+    table, results = data(), []
+    for noise in (1, 2):
+        model = make()
+        torch.manual_seed(noise)
+        state = torch.get_rng_state()
+        refit_prior(model, *table, polish=Polish(steps=5), seed=3)
+        assert torch.equal(torch.get_rng_state(), state)
+        results.append(torch.cat([p.detach().flatten() for p in model.prior.parameters()]))
+    assert torch.equal(*results)
+
+
+def test_encoding_takes_a_seeded_choice_and_bytes_or_floats_alike():
+    model, (x, codes, observed) = make(), data()
+    some = encode_dataset(model, x, codes, observed, limit=50, seed=2)
+    floats = encode_dataset(model, x.float() / 255, codes, observed, limit=50, seed=2)
+    assert some.mu.shape == some.sigma.shape == (50, 3)
+    torch.testing.assert_close(some.mu, floats.mu)
+    assert torch.equal(some.codes, floats.codes)
+    everything = encode_dataset(model, x, codes, observed, limit=None)
+    assert everything.mu.shape[0] == 300
+    assert not some.mu.requires_grad
+
+
+def test_data_that_cannot_be_encoded_and_priors_that_cannot_be_fitted_are_refused():
+    model, (x, codes, observed) = make(), data()
+    with pytest.raises(ModelError, match="received 300 images, 2 rows of codes"):
+        refit_prior(model, x, codes[:2], observed)
+    with pytest.raises(ModelError, match="at least one image"):
+        refit_prior(model, x[:0], codes[:0], observed[:0])
+    bare = make(StandardNormalPrior([Latent(f"z{i}") for i in range(3)]))
+    with pytest.raises(ModelError, match="trainable parameters, received StandardNormalPrior"):
+        refit_prior(bare, x, codes[:, :0], observed[:, :0])
