@@ -65,7 +65,7 @@ def read(request: Request) -> Records:
     names, values = _attributes(lists[0])
     rows = np.flatnonzero(_partition(lists[1], names) == CARD.splits.index(request.split))
     chosen = tuple(names[i] for i in rows)
-    absent = sorted(set(chosen).difference(source.files()))
+    absent = [name for name in chosen if not source.has(name)]
     if absent:
         raise MissingFilesError(f"{source.path}: {len(absent)} images are not there: {listed(absent)}")
     images = read_images(source, chosen, _default_crop(request.fit, source, chosen), request.cache)

@@ -85,9 +85,11 @@ def read_folder(
     source = open_source(path.parent if alone else path)
     metadata = path.name if alone else METADATA
     where = f"{source.path}/{metadata}"
-    frame = _metadata(source, metadata, schema)
+    frame = _metadata(source, metadata, None if alone else schema)
     table = _table(frame, schema, wanted, where)
-    table = _add_notes(table, _check_files(source, table.names, where))
+    _check_files(source, table.names, where)
+    if not alone:
+        table = _add_notes(table, _unlisted(source, table.names))
     splits, members = _splits(frame, table.names, where)
     if split is not None:
         check_split(split, splits, str(path))
@@ -115,14 +117,14 @@ def read_images(source: Source, names: Sequence[str], fit: Fit, cache: Path | No
 
 def _metadata(source: Source, metadata: str, schema: Schema | None) -> pl.DataFrame:
     """The table beside the images; without one, and with a known schema, all images unlabelled."""
-    files = source.files()
-    if metadata in files:
+    if source.has(metadata):
         frame = read_frame(source.read(metadata), f"{source.path}/{metadata}")
         if FILE_NAME in frame.columns:
             where = str(source.path)
             names = [None if name is None else inside(name, where) for name in frame[FILE_NAME]]
             frame = frame.with_columns(pl.Series(FILE_NAME, names, dtype=pl.String))
         return frame
+    files = source.files()
     images = [name for name in files if _is_image(name)]
     if schema is not None and images:
         return pl.DataFrame({FILE_NAME: images})
@@ -162,18 +164,19 @@ def _splits(frame: pl.DataFrame, names: tuple[str, ...], source: str) -> tuple[t
     return tuple(distinct), members
 
 
-def _check_files(source: Source, names: tuple[str, ...], metadata: str) -> tuple[str, ...]:
-    """Raise for files that the table names and that are not there; note images it does not name."""
-    there = set(source.files())
-    absent = [name for name in names if name not in there]
+def _check_files(source: Source, names: tuple[str, ...], metadata: str) -> None:
+    """Raise for files that the table names and that are not there."""
+    absent = [name for name in names if not source.has(name)]
     if absent:
         raise MissingFilesError(f"{metadata} names {len(absent)} files that are not there: {listed(absent)}")
-    unlisted = sorted(name for name in there.difference(names) if _is_image(name))
+
+
+def _unlisted(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
+    """A note about images that the table does not name."""
+    unlisted = sorted(name for name in set(source.files()).difference(names) if _is_image(name))
     if not unlisted:
         return ()
-    return (
-        f"{source.path}: {len(unlisted)} images are not in {metadata} and were left out: {listed(unlisted)}",
-    )
+    return (f"{source.path}: {len(unlisted)} images have no row and were left out: {listed(unlisted)}",)
 
 
 def _is_image(name: str) -> bool:

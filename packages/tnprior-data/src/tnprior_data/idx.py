@@ -3,8 +3,8 @@
 import gzip
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +26,15 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
             packed = file.read(2) == b"\x1f\x8b"
         if packed:
             with gzip.open(path, "rb") as stream:
-                return _read(stream, dimensions, path)
+                return _read(stream.read, dimensions, path)
         with path.open("rb") as file:
-            return _read(file, dimensions, path)
+            return _read(file.read, dimensions, path)
     except (OSError, EOFError, zlib.error) as error:
         raise DamagedFileError(f"{path}: expected an IDX file, truncated or damaged: {error}") from None
 
 
-def _read(stream: BinaryIO | gzip.GzipFile, dimensions: int, path: Path) -> npt.NDArray[np.uint8]:
-    header = stream.read(4 + 4 * dimensions)
+def _read(read: Callable[[int], bytes], dimensions: int, path: Path) -> npt.NDArray[np.uint8]:
+    header = read(4 + 4 * dimensions)
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if header[:4] != magic or len(header) < 4 + 4 * dimensions:
         raise DamagedFileError(
@@ -45,7 +45,7 @@ def _read(stream: BinaryIO | gzip.GzipFile, dimensions: int, path: Path) -> npt.
     count = int(np.prod([float(side) for side in shape]))
     if count > MOST_BYTES:
         raise DamagedFileError(f"{path}: the header claims {count:,} bytes, more than {MOST_BYTES:,}")
-    data = stream.read(count + 1)
+    data = read(count + 1)
     if len(data) != count:
         more = "more" if len(data) > count else str(len(data))
         raise DamagedFileError(f"{path}: the header promises {count} bytes of data; the file has {more}")

@@ -27,6 +27,10 @@ class Source(ABC):
         """The names of all files, sorted."""
 
     @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """The content of one file.
 
@@ -46,6 +50,9 @@ class Folder(Source):
     def files(self) -> Sequence[str]:
         found = (path for path in self.path.rglob("*") if path.is_file())
         return sorted(path.relative_to(self.path).as_posix() for path in found)
+
+    def has(self, name: str) -> bool:
+        return (self.path / inside(name, str(self.path))).is_file()
 
     def read(self, name: str) -> bytes:
         path = self.path / inside(name, str(self.path))
@@ -86,6 +93,9 @@ class Zip(Source):
 
     def files(self) -> Sequence[str]:
         return sorted(self._members)
+
+    def has(self, name: str) -> bool:
+        return inside(name, str(self.path)) in self._members
 
     def read(self, name: str) -> bytes:
         info = self._members.get(inside(name, str(self.path)))
@@ -131,6 +141,9 @@ class Tar(Source):
 
     def files(self) -> Sequence[str]:
         return sorted(self._members)
+
+    def has(self, name: str) -> bool:
+        return name in self._members
 
     def read(self, name: str) -> bytes:
         with self._lock:

@@ -124,7 +124,7 @@ def _check_misspelt(extra: list[str], absent: list[Attribute], source: str) -> N
     """An unknown heading that nearly is an absent attribute is a typing error, not a column to skip."""
     words = {fold(word): a.name for a in absent for word in (a.name, *a.aliases)}
     for heading in extra:
-        close = difflib.get_close_matches(fold(heading), list(words), n=1, cutoff=0.8)
+        close = difflib.get_close_matches(fold(heading), list(words), n=1, cutoff=0.75)
         if close:
             raise TableError(
                 f"{source}: column {heading!r} is not an attribute: did you mean {words[close[0]]!r}? "

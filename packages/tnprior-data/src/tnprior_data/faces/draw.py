@@ -108,7 +108,7 @@ class _Face:
     def hair(self) -> None:
         """A cap with an opening for the face; at the temples it is wide enough to show below a hat."""
         canvas = self.canvas.near(-9.7, 9.7, -11.5, 1)
-        cap = np.maximum(canvas.ellipse(0, -1.6, 9.2, 9.3), -canvas.ellipse(0, 2.2, 6.6, 9.0))
+        cap = np.maximum(canvas.ellipse(0, -1.6, 9.2, 9.3), -canvas.ellipse(0, 1.9, 6.7, 9.2))
         canvas.paint(np.maximum(cap, canvas.y - np.float32(0.4)), self.colours.hair)
 
     def cheeks(self) -> None:
