@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tnprior_core.errors import QueryError
@@ -35,9 +36,9 @@ class Completion(NamedTuple):
     """
 
     names: tuple[str, ...]
-    codes: Tensor
-    log_prob: Tensor
-    bound: Tensor
+    codes: Int[Tensor, "*batch C"]
+    log_prob: Float[Tensor, "*batch"]
+    bound: Float[Tensor, "*batch"]
 
 
 def most_probable(p: SiteDistribution, sites: Sequence[int], *, limit: int) -> Completion:
@@ -48,10 +49,11 @@ def most_probable(p: SiteDistribution, sites: Sequence[int], *, limit: int) -> C
     or one site after the other, is not: the sum over bonds does not commute with the maximum.)
 
     limit
-        expansions per example; when they are used up the best partial assignment is completed greedily and
-        `bound` says how much better another could be.
+        expansions per example, at least one; when they are used up the best partial assignment is completed
+        greedily and `bound` says how much better another could be.
 
-    Raises QueryError if no site is categorical, ImpossibleEvidenceError for evidence of probability zero.
+    Raises QueryError if no site is categorical or `limit` is below one, ImpossibleEvidenceError for evidence of
+    probability zero.
 
     >>> from tnprior_core import Categorical, TensorTrainPrior
     >>> p = TensorTrainPrior([Categorical("a"), Categorical("b", ("x", "y", "z"))], rank=2)()
@@ -62,6 +64,8 @@ def most_probable(p: SiteDistribution, sites: Sequence[int], *, limit: int) -> C
     wanted = [site for site in sites if isinstance(p.legs.where[site][0], LabelLegs)]
     if not wanted:
         raise QueryError("expected at least one categorical site to complete, received none")
+    if limit < 1:
+        raise QueryError(f"expected limit >= 1, received {limit}")
     with torch.no_grad():
         p._require_possible()
         base = p._known_mass()
@@ -71,12 +75,13 @@ def most_probable(p: SiteDistribution, sites: Sequence[int], *, limit: int) -> C
         order = [site for _, site in sorted(zip(certainty, wanted, strict=True), key=lambda x: -x[0])]
         found = _search(p, order, base.tolist(), limit)
     back = [order.index(site) for site in wanted]
-    codes = torch.tensor([[node[1][at] for at in back] for node, _ in found], device=base.device)
+    codes = torch.tensor([[node[1][at] for at in back] for node, _ in found], dtype=torch.long)
+    codes = codes.to(base.device)
     log_prob = base.new_tensor([-node[0] for node, _ in found])
     bound = base.new_tensor([bound for _, bound in found])
     names = tuple(p.legs.sites[site].name for site in wanted)
     shape = p.batch_shape
-    return Completion(names, codes.view(*shape, -1), log_prob.view(shape), bound.view(shape))
+    return Completion(names, codes.view(*shape, len(names)), log_prob.view(shape), bound.view(shape))
 
 
 def _search(
@@ -117,11 +122,15 @@ def _children(
     if not grown:
         return []
     like = p._like()
-    values = like.new_zeros(len(grown), len(p.legs.sites))
-    known = torch.zeros_like(values, dtype=torch.bool)
-    for at, (_, codes) in enumerate(grown):
-        for site, code in zip(order, codes, strict=False):
-            values[at, site], known[at, site] = code, True
+    # Built on the CPU: on a device every single cell would be a kernel.
+    table = torch.full((len(grown), len(p.legs.sites)), -1, dtype=torch.long)
+    depths = torch.tensor([len(codes) for _, codes in grown])
+    for depth in depths.unique().tolist():
+        at = (depths == depth).nonzero()
+        filled = [codes for _, codes in grown if len(codes) == depth]
+        table[at, torch.tensor(order[:depth])] = torch.tensor(filled)
+    known = (table >= 0).to(like.device)
+    values = table.clamp_min(0).to(like)
     rows = torch.tensor([row for row, _ in grown], device=like.device)
     knowledge = p.knowledge.select(rows).with_exact(Exact(values, known, frozenset(order)), len(grown))
     mass = p._mass(knowledge).tolist()

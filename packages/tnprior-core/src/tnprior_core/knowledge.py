@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from tnprior_core.errors import ShapeError
 from tnprior_core.normal import log_normal
 
 __all__ = ["Exact", "Knowledge", "SoftLabels", "SoftNormal"]
@@ -37,9 +38,10 @@ class SoftLabels:
         return SoftLabels(self.log_likelihood + other.log_likelihood)
 
     def at(self, code: Tensor) -> Tensor:
-        """Log-likelihood (B,) of integer codes (B,)."""
-        rows = self.log_likelihood.expand(code.shape[0], -1)
-        return rows.gather(1, code.unsqueeze(1)).squeeze(1)
+        """Log-likelihood (B,) of integer codes (B,), either of them shared by the batch or not."""
+        rows, codes = self.log_likelihood, code.unsqueeze(1)
+        batch = torch.broadcast_shapes(rows.shape[:1], codes.shape[:1])
+        return rows.expand(*batch, -1).gather(1, codes.expand(*batch, 1)).squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,25 @@ class SoftNormal:
 
     def meet(self, other: SoftNormal) -> SoftNormal:
         """Multiply two likelihoods: N(a; z, s^2) N(b; z, t^2) = N(a; b, s^2 + t^2) N(c; z, u^2)."""
-        first, second = (-2 * self.log_sigma).exp(), (-2 * other.log_sigma).exp()
-        precision = first + second
-        measured = precision > 0
-        both = (first > 0) & (second > 0)
-        safe = torch.where(measured, precision, torch.ones_like(precision))
-        spread = torch.where(
-            both, (2 * self.log_sigma).exp() + (2 * other.log_sigma).exp(), torch.ones_like(safe)
+        zero = torch.zeros((), dtype=self.value.dtype, device=self.value.device)
+        both = self.measured & other.measured
+        first, second = (torch.where(both, x.log_sigma, zero) for x in (self, other))
+        # In logarithms: the square of a tiny standard deviation has no place in a float.
+        share = torch.sigmoid(2 * (second - first))
+        value = torch.where(
+            both,
+            share * self.value + (1 - share) * other.value,
+            torch.where(self.measured, self.value, other.value),
         )
-        overlap = log_normal(self.value, other.value, 0.5 * spread.log())
-        return SoftNormal(
-            value=torch.where(measured, (first * self.value + second * other.value) / safe, self.value),
-            log_sigma=torch.where(measured, -0.5 * safe.log(), self.log_sigma + other.log_sigma),
-            log_constant=self.log_constant
-            + other.log_constant
-            + torch.where(both, overlap, torch.zeros_like(safe)),
-            low=torch.maximum(self.low, other.low),
-            high=torch.minimum(self.high, other.high),
+        log_sigma = torch.where(
+            both,
+            -0.5 * torch.logaddexp(-2 * first, -2 * second),
+            torch.minimum(self.log_sigma, other.log_sigma),
         )
+        overlap = log_normal(self.value, other.value, 0.5 * torch.logaddexp(2 * first, 2 * second))
+        log_constant = self.log_constant + other.log_constant + torch.where(both, overlap, zero)
+        low, high = torch.maximum(self.low, other.low), torch.minimum(self.high, other.high)
+        return SoftNormal(*torch.broadcast_tensors(value, log_sigma, log_constant, low, high))
 
     @property
     def measured(self) -> Tensor:
@@ -99,7 +102,7 @@ class Knowledge:
     """Everything known: exact values, soft likelihoods by site, and rows that contradict themselves.
 
     batch
-        None if all of it is shared, else the number of examples B.
+        None if all of it is shared, else the number of examples B. Tensors that are shared keep a leading one.
     """
 
     exact: Exact | None = None
@@ -112,17 +115,22 @@ class Knowledge:
         """Whether nothing is known."""
         return self.exact is None and not self.soft
 
+    @property
+    def rows(self) -> int:
+        """How many different answers there are: B, or one."""
+        return 1 if self.batch is None else self.batch
+
     def with_soft(self, site: int, soft: Soft, batch: int | None) -> Knowledge:
         """Add a likelihood of one site."""
-        held = self.soft.get(site)
+        held, joint = self.soft.get(site), _joint(self.batch, batch)
         met = soft if held is None else held.meet(soft)  # type: ignore[arg-type]
-        return replace(self, soft={**self.soft, site: met}, batch=_joint(self.batch, batch))
+        return replace(self, soft={**self.soft, site: met}, batch=joint)
 
     def with_exact(self, new: Exact, batch: int | None) -> Knowledge:
         """Add exact values; a site that already has another value makes its example impossible."""
-        held = self.exact
+        held, joint = self.exact, _joint(self.batch, batch)
         if held is None:
-            return replace(self, exact=new, batch=_joint(self.batch, batch))
+            return replace(self, exact=new, batch=joint)
         both = held.known & new.known
         clash = (both & (held.values != new.values)).any(1)
         merged = Exact(
@@ -131,7 +139,7 @@ class Knowledge:
             columns=held.columns | new.columns,
         )
         impossible = clash if self.impossible is None else clash | self.impossible
-        return replace(self, exact=merged, impossible=impossible, batch=_joint(self.batch, batch))
+        return replace(self, exact=merged, impossible=impossible, batch=joint)
 
     def expand(self, repeats: int) -> Knowledge:
         """Repeat per-example knowledge `repeats` times (outermost), for queries with sample dimensions."""
@@ -163,4 +171,8 @@ class Knowledge:
 
 
 def _joint(first: int | None, second: int | None) -> int | None:
-    return second if first is None else first
+    if first is None or second is None or first == second:
+        return second if first is None else first
+    if 1 not in (first, second):
+        raise ShapeError(f"expected evidence for {first} examples, as before, received it for {second}")
+    return first if second == 1 else second

@@ -16,7 +16,7 @@ from tnprior_core.knowledge import Exact, Knowledge, SoftLabels, SoftNormal
 from tnprior_core.normal import log_interval, log_normal
 from tnprior_core.sites import Categorical, Gaussian, Site, check_sites
 
-__all__ = ["Block", "GaussianLegs", "LabelLegs", "Legs"]
+__all__ = ["Block", "GaussianLegs", "LabelLegs", "Legs", "log_total"]
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,28 @@ class GaussianLegs:
     def soft_row(self, position: int, soft: SoftNormal) -> Tensor:
         """`log` of the integral of component times likelihood, (Be, N)."""
         mean, sigma = self.updated(position, soft)
-        spread = self._spread(position, soft)
-        seen = log_normal(soft.value.unsqueeze(1), self.mean[position], spread.log())
-        seen = torch.where(soft.measured.unsqueeze(1), seen, torch.zeros_like(seen))
+        own, noise, measured = self._widths(position, soft)
+        spread = 0.5 * torch.logaddexp(2 * own, 2 * noise)
+        seen = log_normal(soft.value.unsqueeze(1), self.mean[position], spread)
+        seen = torch.where(measured, seen, torch.zeros_like(seen))
         inside = log_interval(soft.low.unsqueeze(1), soft.high.unsqueeze(1), mean, sigma)
         return soft.log_constant.unsqueeze(1) + seen + inside
 
     def updated(self, position: int, soft: SoftNormal) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (Be, N) of each component given the measurement (before the interval)."""
-        variance = (2 * self.log_sigma[position]).exp()
-        noise = (2 * soft.log_sigma).exp().unsqueeze(1)
-        measured = soft.measured.unsqueeze(1)
-        safe = torch.where(measured, noise, torch.ones_like(noise))
-        gain = torch.where(measured, variance / (variance + safe), torch.zeros_like(variance))
+        own, noise, measured = self._widths(position, soft)
+        zero = torch.zeros_like(own)
+        # sigma^2 = own^2 noise^2 / (own^2 + noise^2) in logarithms: `1 - gain` would lose a precise measurement.
+        gain = torch.where(measured, torch.sigmoid(2 * (own - noise)), zero)
         mean = self.mean[position] + gain * (soft.value.unsqueeze(1) - self.mean[position])
-        return mean, (variance * (1 - gain)).sqrt()
+        shrunk = torch.where(measured, 0.5 * torch.nn.functional.logsigmoid(2 * (noise - own)), zero)
+        return mean, (own + shrunk).exp()
 
-    def _spread(self, position: int, soft: SoftNormal) -> Tensor:
-        noise = torch.where(soft.measured, (2 * soft.log_sigma).exp(), torch.zeros_like(soft.value))
-        return ((2 * self.log_sigma[position]).exp() + noise.unsqueeze(1)).sqrt()
+    def _widths(self, position: int, soft: SoftNormal) -> tuple[Tensor, Tensor, Tensor]:
+        """`log sigma` of the components (N,) and of the measurement (Be, 1), and where there is one."""
+        measured = soft.measured.unsqueeze(1)
+        noise = soft.log_sigma.unsqueeze(1)
+        return self.log_sigma[position], torch.where(measured, noise, torch.zeros_like(noise)), measured
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class LabelLegs:
         if self.log_emission is None:
             return log_likelihood
         emission = _choose(self.log_emission, chosen)
-        return torch.logsumexp(log_likelihood.unsqueeze(2) + emission.unsqueeze(1), 3)
+        return log_total(log_likelihood.unsqueeze(2) + emission.unsqueeze(1), 3)
 
 
 LegGroup = GaussianLegs | LabelLegs
@@ -180,6 +183,17 @@ class Legs:
         precise = _exact_block(group, [at], exact).rows
         seen = soft.at(value.long() if isinstance(soft, SoftLabels) else value)
         return Block((site,), torch.where(known[None, :, None], precise + seen[None, :, None], row))
+
+
+def log_total(logs: Tensor, dim: int) -> Tensor:
+    """Return `log sum exp` over `dim`; minus infinity has gradient zero where nothing is possible, not NaN.
+
+    >>> log_total(torch.full((2,), -torch.inf), 0)
+    tensor(-inf)
+    """
+    dead = (logs == -torch.inf).all(dim)
+    total = torch.logsumexp(torch.where(dead.unsqueeze(dim), torch.zeros_like(logs), logs), dim)
+    return torch.where(dead, torch.full_like(total, -torch.inf), total)
 
 
 def _exact_block(group: LegGroup, chosen: Sequence[int], exact: Exact) -> Block:

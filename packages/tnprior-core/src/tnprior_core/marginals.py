@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["component_posteriors", "of_sites", "posteriors_of_blocks"]
 
 
-def posteriors_of_blocks(p: SiteDistribution, blocks: Sequence[Block]) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return `log F` (B,) and the posterior (B, N_k) of every site's component index.
+def posteriors_of_blocks(
+    p: SiteDistribution, blocks: Sequence[Block], rows: int
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return `log F` (rows,) and the posterior (rows, N_k) of every site's component index.
 
     `p(s_k | e) = d log F / d log w_k[s_k]`: the rows enter multiplied by their core, so the derivative with
     respect to the logarithm of a weight is the share of the total mass that goes through it.
     """
-    batch = max(block.rows.shape[1] for block in blocks)
-    wide = [block.rows.detach().expand(-1, batch, -1).clone().requires_grad_() for block in blocks]
+    wide = [block.rows.detach().expand(-1, rows, -1).clone().requires_grad_() for block in blocks]
+    frozen = p._detached()
     with torch.enable_grad():
-        mass = p._log_mass([Block(block.sites, rows) for block, rows in zip(blocks, wide, strict=True)])
-        slopes = torch.autograd.grad(mass.sum(), wide)
+        mass = frozen._log_mass([Block(block.sites, leaf) for block, leaf in zip(blocks, wide, strict=True)])
+        total = mass.sum()
+    with torch.autocast(mass.device.type, enabled=False):
+        slopes = torch.autograd.grad(total, wide)
     found = {
         site: slope[at]
         for block, slope in zip(blocks, slopes, strict=True)
@@ -40,8 +44,11 @@ def posteriors_of_blocks(p: SiteDistribution, blocks: Sequence[Block]) -> tuple[
 
 def component_posteriors(p: SiteDistribution) -> dict[int, Tensor]:
     """Return `p(s_k | what p knows)` (B or 1, N_k) of every site, by position."""
-    p._require_possible()
-    return posteriors_of_blocks(p, p.legs.blocks(p.knowledge, p._like()))[1]
+    with torch.no_grad():
+        blocks = p.legs.blocks(p.knowledge, p._like())
+    mass, found = posteriors_of_blocks(p, blocks, p.knowledge.rows)
+    p._require_possible(mass)
+    return found
 
 
 def of_sites(p: SiteDistribution, sites: Sequence[int]) -> dict[str, Distribution]:
@@ -53,14 +60,15 @@ def of_sites(p: SiteDistribution, sites: Sequence[int]) -> dict[str, Distributio
 
 def _marginal(p: SiteDistribution, site: int, posterior: Tensor) -> Distribution:
     group, at = p.legs.where[site]
-    shape = (*p.batch_shape, -1)
+    rows, batch = p.knowledge.rows, p.batch_shape
     if isinstance(group, LabelLegs):
-        probs = _label_probs(p, site, group, at, posterior)
-        return Categorical(probs=probs.expand(_rows(p), -1).reshape(shape), validate_args=False)
+        probs = _label_probs(p, site, group, at, posterior).expand(rows, group.labels)
+        return Categorical(probs=probs.reshape(*batch, group.labels), validate_args=False)
     mean, sigma, low, high = normals(p, site, group, at)
-    rows = _rows(p)
-    weights, mean, sigma = (x.expand(rows, group.states).reshape(shape) for x in (posterior, mean, sigma))
-    low, high = (x.expand(rows).reshape(p.batch_shape) for x in (low, high))
+    weights, mean, sigma = (
+        x.expand(rows, group.states).reshape(*batch, group.states) for x in (posterior, mean, sigma)
+    )
+    low, high = (x.expand(rows).reshape(batch) for x in (low, high))
     return NormalMixture(weights, mean, sigma, low, high)
 
 
@@ -103,7 +111,3 @@ def _label_probs(p: SiteDistribution, site: int, group: LabelLegs, at: int, post
         one_hot = torch.nn.functional.one_hot(code.long(), group.labels).to(probs)
         probs = torch.where(exact.known[:, site].unsqueeze(1), one_hot, probs)
     return probs
-
-
-def _rows(p: SiteDistribution) -> int:
-    return 1 if p.knowledge.batch is None else p.knowledge.batch

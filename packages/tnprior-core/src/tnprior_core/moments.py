@@ -22,6 +22,7 @@ __all__ = ["covariance", "mean_and_variance"]
 _ROWS_AT_ONCE = 256
 
 
+@torch.no_grad()
 def mean_and_variance(p: SiteDistribution) -> tuple[Tensor, Tensor]:
     """Return means and variances (*batch_shape, C) of the visible continuous sites."""
     sites = [site for site in p.visible if site in p.legs.continuous]
@@ -33,13 +34,14 @@ def mean_and_variance(p: SiteDistribution) -> tuple[Tensor, Tensor]:
         centre = (weight * mean).sum(1, keepdim=True)
         means.append(centre.squeeze(1))
         variances.append((weight * (variance + (mean - centre).square())).sum(1))
-    empty = p._like().new_zeros(1 if p.knowledge.batch is None else p.knowledge.batch, 0)
+    empty = p._like().new_zeros(p.knowledge.rows, 0)
     shape = (*p.batch_shape, len(sites))
     stacked = (torch.stack(x, 1) if x else empty for x in (means, variances))
     first, second = (x.reshape(shape) for x in stacked)
     return first, second
 
 
+@torch.no_grad()
 def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
     """Return the covariance (*batch_shape, C, C) of continuous sites.
 
@@ -50,7 +52,7 @@ def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
     for site in sites:
         if site not in p.legs.continuous:
             raise QueryError(f"expected continuous sites, received {p.legs.sites[site].name!r}")
-    batch = 1 if p.knowledge.batch is None else p.knowledge.batch
+    batch = p.knowledge.rows
     posteriors = marginals.component_posteriors(p)
     parts = [_of_components(p, site) for site in sites]
     means = [
@@ -58,8 +60,8 @@ def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
     ]
     centred = [part[0] - mean for part, mean in zip(parts, means, strict=True)]  # (B, N) each
     pairs = [(at, s) for at, site in enumerate(sites) for s in range(posteriors[site].shape[1])]
-    result = p._like().new_zeros(batch, len(sites), len(sites))
-    step = max(1, _ROWS_AT_ONCE // batch)
+    result = p._like().detach().new_zeros(batch, len(sites), len(sites))
+    step = max(1, _ROWS_AT_ONCE // max(1, batch))
     for start in range(0, len(pairs), step):
         chunk = pairs[start : start + step]
         shifts = _conditional_shifts(p, sites, chunk, centred)  # (R, B, C)
@@ -77,7 +79,7 @@ def _conditional_shifts(
     p: SiteDistribution, sites: Sequence[int], chunk: Sequence[tuple[int, int]], centred: Sequence[Tensor]
 ) -> Tensor:
     """`E[z_k | s_j] - E z_k` for each clamped pair (j, s_j): (R, B, C)."""
-    batch = 1 if p.knowledge.batch is None else p.knowledge.batch
+    batch = p.knowledge.rows
     blocks = []
     for block in p.legs.blocks(p.knowledge, p._like()):
         rows = block.rows.detach().unsqueeze(1).expand(-1, len(chunk), batch, -1).clone()
@@ -89,9 +91,9 @@ def _conditional_shifts(
                 # A component of probability zero is clamped all the same; its weight in the sum is zero.
                 held[:, s] = torch.where(torch.isfinite(keep), keep, torch.zeros_like(keep))
         blocks.append(Block(block.sites, rows.flatten(1, 2)))
-    found = marginals.posteriors_of_blocks(p, blocks)[1]
+    _, found = marginals.posteriors_of_blocks(p, blocks, len(chunk) * batch)
     shifts = [
-        (found[site].view(len(chunk), batch, -1) * centred[at].unsqueeze(0)).sum(2)
+        (found[site].view(len(chunk), batch, found[site].shape[1]) * centred[at].unsqueeze(0)).sum(2)
         for at, site in enumerate(sites)
     ]
     return torch.stack(shifts, 2)

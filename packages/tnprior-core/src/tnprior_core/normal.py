@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["log_interval", "log_normal", "truncated_draw"]
+__all__ = ["log_interval", "log_normal", "standardised", "truncated_draw"]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 # Beyond this many standard deviations an end of an interval is as good as infinite in float64.
@@ -30,17 +30,31 @@ def log_interval(low: Tensor, high: Tensor, mean: Tensor, sigma: Tensor) -> Tens
     An interval in the right tail is mirrored to the left one, where the logarithm of the distribution
     function keeps its digits. An empty interval gives minus infinity.
 
-    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> one = torch.ones(1)
     >>> log_interval(50 * one, torch.inf * one, 0 * one, one)
-    tensor([-1254.8314], dtype=torch.float64)
+    tensor([-1254.8314])
     """
-    start, stop = _mirrored((low - mean) / sigma, (high - mean) / sigma)[:2]
+    dtype = mean.dtype
+    # The difference of two logarithms near -1000 has no digits left in float32.
+    low, high, mean, sigma = (x.double() for x in (low, high, mean, sigma))
+    start, stop, _ = _mirrored(standardised(low, mean, sigma), standardised(high, mean, sigma))
     upper = torch.special.log_ndtr(stop)
     gap = torch.special.log_ndtr(start) - upper
     empty = gap >= 0
     safe = torch.where(empty, torch.full_like(gap, -1.0), gap)
     inside = upper + torch.log(-torch.expm1(safe))
-    return torch.where(empty, torch.full_like(gap, -math.inf), inside)
+    return torch.where(empty, torch.full_like(gap, -math.inf), inside).to(dtype)
+
+
+def standardised(end: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
+    """Return `(end - mean) / sigma`, with infinite ends far away but finite, so that no gradient is 0 times infinity.
+
+    >>> standardised(torch.tensor([1.0, torch.inf]), torch.zeros(1), torch.ones(1))
+    tensor([1.0000e+00, 1.0000e+08])
+    """
+    finite = torch.isfinite(end)
+    near = (torch.where(finite, end, torch.zeros_like(end)) - mean) / sigma
+    return torch.where(finite, near.clamp(-_FAR, _FAR), torch.sign(end) * _FAR)
 
 
 def truncated_draw(standard: Tensor, low: Tensor, high: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
@@ -55,7 +69,7 @@ def truncated_draw(standard: Tensor, low: Tensor, high: Tensor, mean: Tensor, si
     """
     dtype = standard.dtype
     standard, low, high, mean, sigma = (x.double() for x in (standard, low, high, mean, sigma))
-    start, stop, mirrored = _mirrored((low - mean) / sigma, (high - mean) / sigma)
+    start, stop, mirrored = _mirrored(standardised(low, mean, sigma), standardised(high, mean, sigma))
     level = torch.where(mirrored, -standard, standard)
     log_start, log_stop = torch.special.log_ndtr(start), torch.special.log_ndtr(stop)
     log_u, log_rest = torch.special.log_ndtr(level), torch.special.log_ndtr(-level)
@@ -67,7 +81,6 @@ def truncated_draw(standard: Tensor, low: Tensor, high: Tensor, mean: Tensor, si
 
 
 def _mirrored(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    start, stop = start.clamp(-_FAR, _FAR), stop.clamp(-_FAR, _FAR)
     mirrored = start > 0
     return torch.where(mirrored, -stop, start), torch.where(mirrored, -start, stop), mirrored
 

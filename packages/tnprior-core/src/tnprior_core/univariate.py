@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from tnprior_core.legs import log_total
 from tnprior_core.normal import log_interval, log_normal, truncated_draw
 from tnprior_core.sampling import pick
 
@@ -18,7 +22,7 @@ class NormalMixture(Distribution):
     """Mixture of normals restricted to an interval, `p(z) = sum_s w_s N(z; mu_s, sigma_s^2) 1[low <= z <= high] / Z_s`.
 
     weights, mean_of_component, sigma_of_component
-        (..., N); the weights sum to one.
+        (..., N); the weights sum to one; a sigma of zero is a value known exactly (infinite density there).
     low, high
         (...,), infinite for no interval.
 
@@ -29,15 +33,14 @@ class NormalMixture(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012
-    support = constraints.real
 
     def __init__(
         self,
-        weights: Tensor,
-        mean_of_component: Tensor,
-        sigma_of_component: Tensor,
-        low: Tensor,
-        high: Tensor,
+        weights: Float[Tensor, "*#batch #N"],
+        mean_of_component: Float[Tensor, "*#batch #N"],
+        sigma_of_component: Float[Tensor, "*#batch #N"],
+        low: Float[Tensor, "*#batch"],
+        high: Float[Tensor, "*#batch"],
     ) -> None:
         """Keep the parameters, broadcast against each other."""
         tables = torch.broadcast_tensors(weights, mean_of_component, sigma_of_component)
@@ -47,39 +50,48 @@ class NormalMixture(Distribution):
         self.low, self.high = (x.unsqueeze(-1).expand(self.weights.shape) for x in (low, high))
         super().__init__(self.weights.shape[:-1], validate_args=False)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    @property
+    def support(self) -> constraints.Constraint:
+        """The interval."""
+        return constraints.interval(self.low[..., 0], self.high[..., 0])
+
+    def log_prob(self, value: Float[Tensor, "*values"]) -> Float[Tensor, "*rows"]:
         """Log-density in nats, broadcast over the batch."""
         point = value.unsqueeze(-1)
-        log_sigma = self.component_sigma.log()
-        size = log_interval(self.low, self.high, self.component_mean, self.component_sigma)
-        logs = self.weights.log() + log_normal(point, self.component_mean, log_sigma) - size
-        inside = (point >= self.low) & (point <= self.high)
-        return torch.logsumexp(torch.where(inside, logs, torch.full_like(logs, -torch.inf)), -1)
+        exact, sigma = self._widths()
+        size = log_interval(self.low, self.high, self.component_mean, sigma)
+        logs = log_normal(point, self.component_mean, sigma.log()) - size
+        logs = torch.where(exact & (point == self.component_mean), torch.inf, logs)
+        inside = (point >= self.low) & (point <= self.high) & ~(exact & (point != self.component_mean))
+        possible = inside & (self.weights > 0)
+        return log_total(torch.where(possible, self.weights.log() + logs, -torch.inf), -1)
 
-    def cdf(self, value: Tensor) -> Tensor:
+    def cdf(self, value: Float[Tensor, "*values"]) -> Float[Tensor, "*rows"]:
         """Distribution function `P(z <= value)`."""
         point = torch.minimum(torch.maximum(value.unsqueeze(-1), self.low), self.high)
-        size = log_interval(self.low, self.high, self.component_mean, self.component_sigma)
-        below = log_interval(self.low, point, self.component_mean, self.component_sigma)
-        return (self.weights * torch.exp(below - size)).sum(-1)
+        exact, sigma = self._widths()
+        size = log_interval(self.low, self.high, self.component_mean, sigma)
+        below = torch.exp(log_interval(self.low, point, self.component_mean, sigma) - size)
+        below = torch.where(exact, (point >= self.component_mean).to(below), below)
+        return torch.where(self.weights > 0, self.weights * below, 0.0).sum(-1)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch"]:
         """Exact mean."""
         return (self.weights * self._moments()[0]).sum(-1)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """Exact variance."""
         mean, variance = self._moments()
         centre = (self.weights * mean).sum(-1, keepdim=True)
         return (self.weights * (variance + (mean - centre).square())).sum(-1)
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Float[Tensor, "*drawn"]:
         """Draw (*sample_shape, ...) values with torch's global generator."""
-        shape = torch.Size(sample_shape) + self.batch_shape
+        shape = torch.Size([*sample_shape, *self.batch_shape])
         with torch.no_grad():
-            flat = [x.expand(*shape, -1).reshape(-1, x.shape[-1]) for x in self._tables()]
+            flat = [x.expand(*shape, x.shape[-1]).reshape(-1, x.shape[-1]) for x in self._tables()]
             uniform = torch.rand(flat[0].shape[0], dtype=flat[0].dtype, device=flat[0].device)
             component = pick(flat[0], uniform).unsqueeze(1)
             mean, sigma, low, high = (x.gather(1, component).squeeze(1) for x in flat[1:])
@@ -87,6 +99,11 @@ class NormalMixture(Distribution):
 
     def _tables(self) -> tuple[Tensor, ...]:
         return self.weights, self.component_mean, self.component_sigma, self.low, self.high
+
+    def _widths(self) -> tuple[Tensor, Tensor]:
+        """Where the width is zero, and widths that are not."""
+        exact = self.component_sigma == 0
+        return exact, torch.where(exact, torch.ones_like(self.component_sigma), self.component_sigma)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         return truncated_moments(self.component_mean, self.component_sigma, self.low, self.high)

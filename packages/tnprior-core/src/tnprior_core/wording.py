@@ -16,9 +16,9 @@ __all__ = ["learn", "learn_table"]
 
 
 def learn(
-    knowledge: Knowledge, sites: Sequence[Site], evidence: Mapping[str, Word], like: Tensor, batch: int | None
+    knowledge: Knowledge, sites: Sequence[Site], evidence: Mapping[str, Word], like: Tensor
 ) -> Knowledge:
-    """Add named evidence to what is known; `like` gives dtype and device, `batch` the batch size so far."""
+    """Add named evidence to what is known; `like` gives dtype and device."""
     for name, word in evidence.items():
         index = find_site(sites, name)
         site = sites[index]
@@ -26,8 +26,6 @@ def learn(
             knowledge = _learn_label(knowledge, index, site, word, like, len(sites))
         else:
             knowledge = _learn_number(knowledge, index, site, word, like, len(sites))
-    if batch is not None and knowledge.batch not in (None, batch):
-        raise ShapeError(f"expected evidence for {batch} examples, received {knowledge.batch}")
     return knowledge
 
 
@@ -82,23 +80,32 @@ def _learn_label(
         mask = torch.tensor([0.0 if fits else -torch.inf for fits in allowed]).to(like)
         return knowledge.with_soft(index, SoftLabels(mask.unsqueeze(0)), None)
     if isinstance(word, Likelihood):
-        weights = torch.as_tensor(word.weights, dtype=like.dtype, device=like.device)
-        if weights.dim() not in (1, 2) or weights.shape[-1] != site.states:
-            raise unfit(
-                site.name, tuple(weights.shape), f"weights of shape ({site.states},) or (B, {site.states})"
-            )
-        if bool((weights < 0).any()) or bool(torch.isnan(weights).any()):
-            raise unfit(site.name, word, "non-negative weights")
-        if bool((weights.amax(-1) == 0).any()):
-            raise ImpossibleEvidenceError(
-                f"site {site.name!r}: expected a weight above zero, received all zeros"
-            )
-        rows = weights.unsqueeze(0) if weights.dim() == 1 else weights
-        return knowledge.with_soft(
-            index, SoftLabels(rows.log()), None if weights.dim() == 1 else len(weights)
-        )
+        return _learn_likelihood(knowledge, index, site, word, like)
     codes, known, batch = _codes(site, word, like)
     return knowledge.with_exact(_column(index, codes, known, width), batch)
+
+
+def _learn_likelihood(
+    knowledge: Knowledge, index: int, site: Categorical, word: Likelihood, like: Tensor
+) -> Knowledge:
+    weights = _tensor(site, word.weights, like)
+    if weights.dim() not in (1, 2) or weights.shape[-1] != site.states:
+        raise unfit(
+            site.name, tuple(weights.shape), f"weights of shape ({site.states},) or (B, {site.states})"
+        )
+    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise unfit(site.name, word, "finite weights, none of them negative")
+    if bool((weights.amax(-1) == 0).any()):
+        raise ImpossibleEvidenceError(f"site {site.name!r}: expected a weight above zero, received all zeros")
+    rows = weights.unsqueeze(0) if weights.dim() == 1 else weights
+    return knowledge.with_soft(index, SoftLabels(rows.log()), None if weights.dim() == 1 else len(weights))
+
+
+def _tensor(site: Site, numbers: object, like: Tensor) -> Tensor:
+    try:
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise unfit(site.name, numbers, "numbers or a tensor of them") from error
 
 
 def _codes(site: Categorical, word: Word, like: Tensor) -> tuple[Tensor, Tensor, int | None]:
@@ -147,9 +154,9 @@ def _learn_number(
 def _pair(
     site: Gaussian, first: float | Tensor, second: float | Tensor, like: Tensor
 ) -> tuple[Tensor, Tensor, int | None]:
-    a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (first, second))
-    if a.dim() > 1 or b.dim() > 1:
-        raise unfit(site.name, (tuple(a.shape), tuple(b.shape)), "numbers or tensors of shape (B,)")
+    a, b = _tensor(site, first, like), _tensor(site, second, like)
+    if a.dim() > 1 or b.dim() > 1 or (a.dim() == b.dim() and a.shape != b.shape):
+        raise unfit(site.name, (tuple(a.shape), tuple(b.shape)), "numbers or tensors of one shape (B,)")
     a, b = torch.broadcast_tensors(a, b)
     return a.reshape(-1), b.reshape(-1), None if a.dim() == 0 else len(a)
 

@@ -7,10 +7,11 @@ Everything a user asks (densities, conditions, marginals, samples, moments, comp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Self, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, Self, overload
 
 import torch
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -20,7 +21,7 @@ from tnprior_core.evidence import Word
 from tnprior_core.knowledge import Knowledge
 from tnprior_core.legs import Block, Legs
 from tnprior_core.noise import fresh_seed
-from tnprior_core.sites import Gaussian, Site, find_site
+from tnprior_core.sites import Categorical, Gaussian, Site, find_site
 from tnprior_core.values import draw_values
 from tnprior_core.wording import learn, learn_table
 
@@ -35,10 +36,12 @@ class SiteDistribution(Distribution, ABC):
     batch_shape is () or (B,) once something was observed per example; event_shape is (K,), one entry per
     visible site in declared order; a categorical entry is its integer code. After `torch.distributions`,
     with an `observed` mask: entries where it is False are summed out exactly and may hold anything.
+
+    It is a snapshot: it answers for the parameters that the prior had when it was called, also after an optimiser
+    step, and everything asked of it shares one graph. One call of the prior and one `backward()` per update.
     """
 
     arg_constraints = {}  # noqa: RUF012
-    support = constraints.real_vector
 
     def __init__(self, legs: Legs, *, validate_args: bool | None = None) -> None:
         """Start with nothing known and every site visible."""
@@ -46,8 +49,8 @@ class SiteDistribution(Distribution, ABC):
         self.knowledge = Knowledge()
         self.visible = tuple(range(len(legs.sites)))
         self.checks = Distribution._validate_args if validate_args is None else validate_args
-        self._cache: dict[str, Tensor] = {}
-        self._unconditional: dict[str, Tensor] = {}
+        self._known: dict[bool, Tensor] = {}
+        self._total: dict[bool, Tensor] = {}
         super().__init__(torch.Size(), torch.Size([len(self.visible)]), validate_args=False)
 
     @abstractmethod
@@ -62,30 +65,47 @@ class SiteDistribution(Distribution, ABC):
     def _like(self) -> Tensor:
         """A tensor with the dtype and device of the parameters."""
 
+    @abstractmethod
+    def _detached(self) -> Self:
+        """This distribution with weights that carry no gradient."""
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Real numbers for continuous sites, integer codes for categorical ones."""
+        parts = [
+            constraints.integer_interval(0, site.states - 1)
+            if isinstance(site, Categorical)
+            else constraints.real
+            for site in self.sites
+        ]
+        return constraints.independent(constraints.stack(parts, -1), 1)
+
     @property
     def sites(self) -> tuple[Site, ...]:
         """The visible sites, in the order of the values."""
         return tuple(self.legs.sites[index] for index in self.visible)
 
     @property
-    def log_normalizer(self) -> Tensor:
+    def log_normalizer(self) -> Float[Tensor, ""]:
         """Log of the total weight, `log sum_s W[s]` (), computed once."""
-        if "normalizer" not in self._unconditional:
-            self._unconditional["normalizer"] = self._log_mass(self.legs.blocks(Knowledge(), self._like()))[0]
-        return self._unconditional["normalizer"]
+        return _once(self._total, lambda: self._log_mass(self.legs.blocks(Knowledge(), self._like()))[0])
 
     @property
-    def log_evidence(self) -> Tensor:
+    def log_evidence(self) -> Float[Tensor, "*batch"]:
         """`log p(everything this was conditioned on)` in nats, of shape batch_shape."""
         return (self._known_mass() - self.log_normalizer).view(self.batch_shape)
 
-    def log_prob(self, value: Tensor, observed: Tensor | None = None) -> Tensor:
+    def log_prob(
+        self, value: Num[Tensor, "*values K"], observed: Bool[Tensor, "..."] | None = None
+    ) -> Float[Tensor, "*rows"]:
         """Return `log p(observed entries of value | what is known)`, nats, shape of value without its last axis.
 
         value
             (..., K), broadcast against batch_shape; categorical entries hold integer codes.
         observed
             boolean, the shape of value or broadcastable to it; None means everything.
+
+        Minus infinity where the value, or the evidence itself, is impossible; its gradient is zero.
 
         Raises ShapeError for a wrong shape or code. Source: Kuznetsov et al. 2019 (TRIP), algorithm 1.
 
@@ -99,6 +119,7 @@ class SiteDistribution(Distribution, ABC):
         knowledge = self.knowledge.expand(repeats)
         both = learn_table(knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
         before = self._known_mass().repeat(repeats if self.knowledge.batch else 1)
+        before = torch.where(before == -torch.inf, torch.zeros_like(before), before)
         return (self._mass(both) - before).view(shape)
 
     def condition(self, evidence: Mapping[str, Word]) -> Self:
@@ -120,11 +141,9 @@ class SiteDistribution(Distribution, ABC):
         for name in evidence:
             if name not in visible:
                 find_site(self.sites, name)
-        return self._knowing(
-            learn(self.knowledge, self.legs.sites, evidence, self._like(), self.knowledge.batch)
-        )
+        return self._replaced(knowledge=learn(self.knowledge, self.legs.sites, evidence, self._like()))
 
-    def observe(self, value: Tensor, observed: Tensor | None = None) -> Self:
+    def observe(self, value: Num[Tensor, "*values K"], observed: Bool[Tensor, "..."] | None = None) -> Self:
         """Return the distribution given a table of values (B, K) where `observed` (B, K): batch_shape (B,).
 
         Raises ShapeError for a wrong shape or code.
@@ -139,10 +158,10 @@ class SiteDistribution(Distribution, ABC):
                 f"expected values of shape (B, {len(self.visible)}), received {tuple(value.shape)}"
             )
         values, known, _ = self._table(value, observed)
-        sites = self.legs.sites
-        return self._knowing(
-            learn_table(self.knowledge, sites, self.visible, values, known, checks=self.checks)
+        knowledge = learn_table(
+            self.knowledge, self.legs.sites, self.visible, values, known, checks=self.checks
         )
+        return self._replaced(knowledge=knowledge)
 
     @overload
     def marginal(self, names: str) -> Distribution: ...  # type: ignore[overload-overlap]
@@ -177,12 +196,9 @@ class SiteDistribution(Distribution, ABC):
         >>> sorted(TensorTrainPrior([Categorical("a"), Categorical("b")], rank=2)().marginals())
         ['a', 'b']
         """
-        chosen = (
-            self.visible if names is None else [self.visible[find_site(self.sites, name)] for name in names]
-        )
-        return marginals.of_sites(self, chosen)
+        return marginals.of_sites(self, self._positions(names))
 
-    def component_posteriors(self) -> dict[str, Tensor]:
+    def component_posteriors(self) -> dict[str, Float[Tensor, "*batch N"]]:
         """Return `p(s_k | what is known)`, (*batch_shape, N_k), of every visible site.
 
         >>> from tnprior_core import Gaussian, TensorTrainPrior
@@ -191,7 +207,9 @@ class SiteDistribution(Distribution, ABC):
         """
         posteriors = marginals.component_posteriors(self)
         return {
-            self.legs.sites[index].name: posteriors[index].reshape(*self.batch_shape, -1)
+            self.legs.sites[index].name: posteriors[index].reshape(
+                *self.batch_shape, posteriors[index].shape[1]
+            )
             for index in self.visible
         }
 
@@ -202,7 +220,7 @@ class SiteDistribution(Distribution, ABC):
         seed: int | None = None,
         first: int = 0,
         first_row: int = 0,
-    ) -> Tensor:
+    ) -> Float[Tensor, "*drawn K"]:
         """Draw (*sample_shape, *batch_shape, K) exact samples of all sites given what is known; never rejects.
 
         seed
@@ -226,16 +244,16 @@ class SiteDistribution(Distribution, ABC):
         return values.reshape(*shape, *self.batch_shape, len(self.visible))
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch d"]:
         """Exact means of the visible continuous sites, (*batch_shape, number of them)."""
         return moments.mean_and_variance(self)[0]
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch d"]:
         """Exact variances of the visible continuous sites, (*batch_shape, number of them)."""
         return moments.mean_and_variance(self)[1]
 
-    def covariance(self, names: Sequence[str] | None = None) -> Tensor:
+    def covariance(self, names: Sequence[str] | None = None) -> Float[Tensor, "*batch d d"]:
         """Return the exact covariance matrix of continuous sites, (*batch_shape, C, C).
 
         >>> from tnprior_core import Gaussian, TensorRingPrior
@@ -243,20 +261,22 @@ class SiteDistribution(Distribution, ABC):
         >>> torch.allclose(p.covariance().diagonal(), p.variance)
         True
         """
-        wanted = (
-            [site.name for site in self.sites if isinstance(site, Gaussian)] if names is None else list(names)
-        )
-        return moments.covariance(self, [self.visible[find_site(self.sites, name)] for name in wanted])
+        latents = [site.name for site in self.sites if isinstance(site, Gaussian)]
+        return moments.covariance(self, self._positions(latents if names is None else names))
 
     def complete(self, names: Sequence[str] | None = None, *, limit: int = 4096) -> completion.Completion:
         """Return the most probable joint completion of the unobserved categorical sites (all, or the named).
 
         Exact best-first search; see `completion.most_probable`.
         """
-        chosen = (
-            self.visible if names is None else [self.visible[find_site(self.sites, name)] for name in names]
+        return completion.most_probable(self, self._positions(names), limit=limit)
+
+    def expand(self, batch_shape: torch.Size | Sequence[int], _instance: object = None) -> NoReturn:
+        """Raise QueryError: evidence per example gives a batch, and `sample((n,))` gives many draws."""
+        raise QueryError(
+            f"{type(self).__name__} has no expand, received {tuple(batch_shape)}; `observe` a table (B, K) for a "
+            "batch of conditional distributions, `sample((n,))` for n draws"
         )
-        return completion.most_probable(self, chosen, limit=limit)
 
     def __repr__(self) -> str:
         """Name the sites, and what is known."""
@@ -267,32 +287,36 @@ class SiteDistribution(Distribution, ABC):
         return f"{type(self).__name__}({shown}{f' | {given}' if given else ''}; batch_shape={tuple(self.batch_shape)})"
 
     def _mass(self, knowledge: Knowledge) -> Tensor:
-        mass = self._log_mass(self.legs.blocks(knowledge, self._like()))
-        if knowledge.batch is not None and mass.shape[0] != knowledge.batch:
-            mass = mass.expand(knowledge.batch)
-        if knowledge.impossible is not None:
-            mass = torch.where(knowledge.impossible, torch.full_like(mass, -torch.inf), mass)
-        return mass
+        mass = self._log_mass(self.legs.blocks(knowledge, self._like())).expand(knowledge.rows)
+        return _contradicted(mass, knowledge)
 
     def _known_mass(self) -> Tensor:
         if self.knowledge.empty:
             return self.log_normalizer.view(1)
-        if "mass" not in self._cache:
-            self._cache["mass"] = self._mass(self.knowledge)
-        return self._cache["mass"]
+        return _once(self._known, lambda: self._mass(self.knowledge))
 
-    def _require_possible(self) -> None:
-        if bool((self._known_mass() == -torch.inf).any()):
-            raise ImpossibleEvidenceError(f"expected evidence of positive probability, received {self!r}")
+    def _require_possible(self, mass: Tensor | None = None) -> None:
+        """Raise unless the evidence has positive probability; `mass` saves computing its mass again."""
+        mass = self._known_mass() if mass is None else _contradicted(mass, self.knowledge)
+        impossible = mass == -torch.inf
+        if bool(impossible.any()):
+            rows = impossible.nonzero().flatten().tolist()
+            where = f"; impossible for examples {rows[:10]}" if self.batch_shape else ""
+            raise ImpossibleEvidenceError(
+                f"expected evidence of positive probability, received {self!r}{where}"
+            )
 
-    def _knowing(self, knowledge: Knowledge) -> Self:
-        return self._replaced(knowledge=knowledge)
+    def _positions(self, names: Sequence[str] | None) -> Sequence[int]:
+        """Positions of the named sites among all of the legs; None means every visible one."""
+        if names is None:
+            return self.visible
+        return [self.visible[find_site(self.sites, name)] for name in names]
 
     def _replaced(self, **changes: object) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.__dict__.update(changes)
-        other._cache = {}
+        other._known = {}
         batch = torch.Size() if other.knowledge.batch is None else torch.Size([other.knowledge.batch])
         other._batch_shape, other._event_shape = batch, torch.Size([len(other.visible)])
         return other
@@ -312,4 +336,19 @@ class SiteDistribution(Distribution, ABC):
                 f"{tuple(self.batch_shape)} to broadcast"
             ) from error
         values = value.to(self._like()).expand(shape).reshape(-1, width)
-        return values, observed.expand(shape).reshape(-1, width), shape[:-1]
+        return values, observed.to(values.device).expand(shape).reshape(-1, width), shape[:-1]
+
+
+def _contradicted(mass: Tensor, knowledge: Knowledge) -> Tensor:
+    """Minus infinity where two exact values of one site disagree."""
+    if knowledge.impossible is None:
+        return mass
+    return torch.where(knowledge.impossible, torch.full_like(mass, -torch.inf), mass)
+
+
+def _once(found: dict[bool, Tensor], compute: Callable[[], Tensor]) -> Tensor:
+    """Compute once with gradients and once without: what was found under `no_grad` must not serve a loss."""
+    tracked = torch.is_grad_enabled()
+    if tracked not in found:
+        found[tracked] = found[True].detach() if True in found else compute()
+    return found[tracked]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
-import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
-from tnprior_core.legs import Block, Legs
+from tnprior_core.legs import Block, Legs, log_total
 from tnprior_core.sampling import pick
 
 __all__ = ["Mixture"]
@@ -28,13 +28,16 @@ class Mixture(SiteDistribution):
     log_weight
         (C,) logarithms of weights; they need not sum to one.
 
+    >>> import torch
     >>> from tnprior_core import Gaussian, Legs
     >>> legs = Legs.of([Gaussian("z", 1)], {"z": (torch.zeros(1), torch.zeros(1))})
     >>> Mixture(legs, torch.zeros(1)).log_prob(torch.zeros(1))
     tensor(-0.9189)
     """
 
-    def __init__(self, legs: Legs, log_weight: Tensor, *, validate_args: bool | None = None) -> None:
+    def __init__(
+        self, legs: Legs, log_weight: Float[Tensor, " C"], *, validate_args: bool | None = None
+    ) -> None:
         """Check that every site has C components."""
         for group in legs.groups:
             if group.states != log_weight.shape[0]:
@@ -48,6 +51,9 @@ class Mixture(SiteDistribution):
     def _like(self) -> Tensor:
         return self.log_weight
 
+    def _detached(self) -> Self:
+        return self._replaced(log_weight=self.log_weight.detach())
+
     def _joint(self, blocks: Sequence[Block]) -> Tensor:
         total: Tensor = self.log_weight.unsqueeze(0)
         for block in blocks:
@@ -55,7 +61,7 @@ class Mixture(SiteDistribution):
         return total
 
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
-        return torch.logsumexp(self._joint(blocks), 1)
+        return log_total(self._joint(blocks), 1)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         joint = self._joint(blocks)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from tnprior_core.contract import log_mass
@@ -23,7 +24,7 @@ class _Network(SiteDistribution):
     def __init__(
         self,
         legs: Legs,
-        cores: Sequence[Tensor],
+        cores: Sequence[Float[Tensor, "_ _ _"]],
         *,
         order: Sequence[int] | None = None,
         validate_args: bool | None = None,
@@ -37,16 +38,25 @@ class _Network(SiteDistribution):
     def _like(self) -> Tensor:
         return self.cores[0]
 
+    def _detached(self) -> Self:
+        return self._replaced(cores=tuple(core.detach() for core in self.cores))
+
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
         rows, shift = self._rows(blocks)
-        return log_mass(rows, self.cores, closed=self.closed) + shift
+        with self._full_precision():
+            return log_mass(rows, self.cores, closed=self.closed) + shift
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         rows, _ = self._rows(blocks)
-        states = draw_states(rows, self.cores, uniform, which, closed=self.closed)
+        with self._full_precision():
+            states = draw_states(rows, self.cores, uniform, which, closed=self.closed)
         place = torch.empty(len(self.order), dtype=torch.long, device=states.device)
         place[list(self.order)] = torch.arange(len(self.order), device=states.device)
         return states if self.order == tuple(range(len(self.order))) else states.index_select(0, place)
+
+    def _full_precision(self) -> torch.autocast:
+        """A chain of a hundred products in bfloat16 is wrong by a nat, so autocast ends here."""
+        return torch.autocast(self.cores[0].device.type, enabled=False)
 
     def _rows(self, blocks: Sequence[Block]) -> tuple[list[Tensor], Tensor]:
         """Weight rows in chain order, each with a peak of one, and the log of what was divided out."""
