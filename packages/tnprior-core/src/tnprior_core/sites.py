@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -99,9 +100,9 @@ def check_sites(sites: Iterable[Site]) -> tuple[Site, ...]:
     found = tuple(sites)
     if not found:
         raise SiteError("expected at least one site, received none")
-    names = [site.name for site in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    names = Counter(site.name for site in found)
+    if len(names) < len(found):
+        twice = sorted(name for name, times in names.items() if times > 1)
         raise SiteError(f"expected different names, received {', '.join(map(repr, twice))} more than once")
     return found
 

@@ -123,16 +123,16 @@ def _check_chain(legs: Legs, cores: Sequence[Tensor], order: Sequence[int], *, c
         raise ShapeError(
             f"expected one core for each of {len(legs.sites)} sites, received {len(cores)} in order {order}"
         )
-    for place, (core, site) in enumerate(zip(cores, order, strict=True)):
-        states = legs.sites[site].states
-        follower = cores[(place + 1) % len(cores)]
-        joined = closed or place + 1 < len(cores)
-        if core.dim() != 3 or core.shape[0] != states:
+    shapes = [tuple(core.shape) for core in cores]
+    for shape, index in zip(shapes, order, strict=True):
+        group, _ = legs.where[index]
+        if len(shape) != 3 or shape[0] != group.states or 0 in shape:
             raise ShapeError(
-                f"site {legs.sites[site].name!r}: expected a core ({states}, m, m'), received {tuple(core.shape)}"
+                f"site {legs.sites[index].name!r}: expected a core ({group.states}, m, m'), received {shape}"
             )
-        if joined and core.shape[2] != follower.shape[1]:
+    followers = [*shapes[1:], shapes[0]] if closed else shapes[1:]
+    for shape, follower, index in zip(shapes, followers, order, strict=False):
+        if shape[2] != follower[1]:
             raise ShapeError(
-                f"site {legs.sites[site].name!r}: its core {tuple(core.shape)} does not fit the next one, "
-                f"{tuple(follower.shape)}"
+                f"site {legs.sites[index].name!r}: its core {shape} does not fit the next one, {follower}"
             )

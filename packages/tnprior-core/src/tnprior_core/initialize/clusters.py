@@ -7,13 +7,16 @@ with a small leak, the prior knows the attributes at once, and training bends th
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tnprior_core.errors import ShapeError
-from tnprior_core.initialize.mixtures import SIGMA_FLOOR, check_codes_of_latents, fit_mixtures
+from tnprior_core.initialize.columns import check_attributes, check_latents
+from tnprior_core.initialize.mixtures import SIGMA_FLOOR, fit_mixtures
 from tnprior_core.normal import log_normal
 from tnprior_core.priors.network import NetworkPrior
 
@@ -25,16 +28,16 @@ _SMOOTHING = 0.5
 class Clusters(NamedTuple):
     """Soft clusters: `share` (n, C) responsibilities, `weight` (C,), `labels` one (C, C_a) table per attribute."""
 
-    share: Tensor
-    weight: Tensor
-    labels: list[Tensor]
+    share: Float[Tensor, "n C"]
+    weight: Float[Tensor, " C"]
+    labels: list[Float[Tensor, "C _"]]
 
 
 def initialize_from_clusters(
     prior: NetworkPrior,
-    z: Tensor,
-    codes: Tensor,
-    observed: Tensor,
+    z: Float[Tensor, "n d"],
+    codes: Int[Tensor, "n A"],
+    observed: Bool[Tensor, "n A"],
     *,
     seed: int = 0,
     leak: float = 0.02,
@@ -44,7 +47,8 @@ def initialize_from_clusters(
 
     With cluster weights pi_c, per-cluster component weights r_k(s | c) and label frequencies p(y_a | c), core k is
     `Q_k[s][c, c'] = ((1 - leak) 1[c = c'] + leak / m) r_k(s | c)`, the first one times pi_c. The clusters are
-    fitted by expectation maximisation of a latent-class model that leaves missing attributes out.
+    fitted by expectation maximisation of a latent-class model that leaves missing attributes out. There are as many
+    as the smallest bond has indices (the open ends of a train do not count).
 
     prior
         a train or ring prior; continuous sites are the columns of `z`, categorical ones those of `codes`.
@@ -57,7 +61,8 @@ def initialize_from_clusters(
     iterations
         of each expectation maximisation.
 
-    Raises ShapeError if columns do not match. Optimiser state of the prior is stale afterwards.
+    Raises ShapeError if columns do not match or an observed code is no label. Optimiser state of the prior is stale
+    afterwards.
 
     >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
     >>> prior = TensorTrainPrior([Gaussian("z0", 4), Categorical("sign")], rank=2)
@@ -67,15 +72,10 @@ def initialize_from_clusters(
     >>> bool(prior().condition({"z0": 3.0}).marginal("sign").probs[1] > 0.9)
     True
     """
-    check_codes_of_latents(prior, z)
-    expected = (z.shape[0], len(prior.attributes))
-    if tuple(codes.shape) != expected or tuple(observed.shape) != expected:
-        raise ShapeError(
-            f"expected codes and observed of shape {expected}, received {tuple(codes.shape)} "
-            f"and {tuple(observed.shape)}"
-        )
+    check_latents(prior.sites, z)
+    check_attributes(prior.sites, z, codes, observed)
     cores = prior.cores()
-    count = min(min(core.shape[1:]) for core in cores)
+    count = _smallest_bond(cores, closed=prior.closed)
     z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
     counts = [prior.sites[site].states for site in prior.attributes]
     with torch.no_grad():
@@ -95,9 +95,9 @@ def initialize_from_clusters(
 
 
 def find_clusters(
-    z: Tensor,
-    codes: Tensor,
-    observed: Tensor,
+    z: Float[Tensor, "n d"],
+    codes: Int[Tensor, "n A"],
+    observed: Bool[Tensor, "n A"],
     counts: list[int],
     clusters: int,
     *,
@@ -132,8 +132,9 @@ def _hard_start(
     z: Tensor, codes: Tensor, observed: Tensor, counts: list[int], clusters: int, seed: int
 ) -> Tensor:
     from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    features = [(z - z.mean(0)) / z.std(0, correction=0).clamp_min(SIGMA_FLOOR)]
+    features = [(z - z.mean(0)) / _spread(z)]
     hot = []
     for a, states in enumerate(counts):
         one_hot = torch.nn.functional.one_hot(codes[:, a].clamp(0, states - 1), states).to(z)
@@ -143,12 +144,19 @@ def _hard_start(
     if hot:
         table = torch.cat(hot, 1)
         total = table.var(0, correction=0).sum().clamp_min(1e-12)
-        features.append(table * (z.shape[1] / total).sqrt())
+        features.append(table * (max(1, z.shape[1]) / total).sqrt())
     points = torch.cat(features, 1).cpu().numpy()
-    clusters_found = min(clusters, len(points))
-    means = MiniBatchKMeans(clusters_found, random_state=seed, n_init=3, batch_size=2048).fit(points)
-    share = torch.nn.functional.one_hot(torch.as_tensor(means.labels_).long(), clusters)
+    start = MiniBatchKMeans(min(clusters, len(points)), random_state=seed, n_init=3, batch_size=2048)
+    with warnings.catch_warnings():
+        # Fewer different points than clusters: the spare clusters start empty, which is what they should be.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start.fit(points)
+    share = torch.nn.functional.one_hot(torch.as_tensor(start.labels_).long(), clusters)
     return share.to(z)
+
+
+def _spread(z: Tensor) -> Tensor:
+    return z.std(0, correction=0).clamp_min(SIGMA_FLOOR) if z.shape[1] else z.new_ones(0)
 
 
 def _maximise(
@@ -156,7 +164,7 @@ def _maximise(
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     mass = share.sum(0)
     weight = (mass + 1) / (mass + 1).sum()
-    spread = z.std(0, correction=0).clamp_min(SIGMA_FLOOR)
+    spread = _spread(z)
     # One pseudo-observation of the overall mean and spread keeps an empty cluster proper.
     mean = (share.mT @ z + z.mean(0)) / (mass + 1).unsqueeze(1)
     square = (share.mT @ z.square() + z.square().mean(0)) / (mass + 1).unsqueeze(1)
@@ -190,12 +198,21 @@ def _tied_mixture(z: Tensor, share: Tensor, states: int, iterations: int) -> tup
     return table, mean, sigma
 
 
+def _smallest_bond(cores: Sequence[Tensor], *, closed: bool) -> int:
+    inner = [core.shape[1] for core in (cores if closed else cores[1:])]
+    return min(inner, default=max(cores[0].shape[1:]))
+
+
 def _core(table: Tensor, core: Tensor, weight: Tensor | None, leak: float) -> Tensor:
+    """A core whose left bond index is the cluster; the right one where the chain opens with fewer indices."""
     clusters, states = table.shape
     rank, width = core.shape[1:]
+    if weight is not None and rank < clusters:
+        started = (table * weight.unsqueeze(1))[torch.arange(width, device=table.device) % clusters]
+        return (started.mT.unsqueeze(1) / rank).expand(states, rank, width).contiguous()
     stay = torch.full((rank, width), leak / width, dtype=table.dtype, device=table.device)
     inside = torch.arange(clusters, device=table.device)
-    stay[inside, inside] += 1 - leak
+    stay[inside, inside % width] += 1 - leak
     # Bond indices beyond the clusters start as faint copies of them.
     rows = table[torch.arange(rank, device=table.device) % clusters]
     if weight is not None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from tnprior_core.cores import noise_cores
-from tnprior_core.errors import ShapeError
+from tnprior_core.initialize.columns import check_latents, quantiles
 from tnprior_core.normal import log_normal
 from tnprior_core.priors.network import NetworkPrior
 
-__all__ = ["check_codes_of_latents", "fit_mixtures", "initialize_from_mixtures"]
+__all__ = ["fit_mixtures", "initialize_from_mixtures"]
 
 # A latent that never varies must not become a component of width zero.
 SIGMA_FLOOR = 1e-3
+# Densities held at once, (columns, n, N): bounds the memory of a fit of many latents.
+_CELLS_AT_ONCE = 1 << 24
 
 
-def initialize_from_mixtures(prior: NetworkPrior, z: Tensor, *, seed: int = 0, iterations: int = 50) -> None:
+def initialize_from_mixtures(
+    prior: NetworkPrior, z: Float[Tensor, "n d"], *, seed: int = 0, iterations: int = 50
+) -> None:
     """Fit a one-dimensional mixture to every latent and redraw all cores as noise (learned weights are lost).
 
     prior
@@ -34,7 +39,7 @@ def initialize_from_mixtures(prior: NetworkPrior, z: Tensor, *, seed: int = 0, i
     >>> [round(abs(x)) for x in prior.mean["n2"][0].tolist()]
     [5, 5]
     """
-    check_codes_of_latents(prior, z)
+    check_latents(prior.sites, z)
     generator = torch.Generator().manual_seed(seed)
     by_states: dict[int, list[int]] = {}
     for column, site in enumerate(prior.latents):
@@ -47,18 +52,28 @@ def initialize_from_mixtures(prior: NetworkPrior, z: Tensor, *, seed: int = 0, i
 
 
 @torch.no_grad()
-def fit_mixtures(z: Tensor, components: int, *, iterations: int = 50) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit a mixture of normals to every column of `z` (n, d) by expectation maximisation, all columns at once.
+def fit_mixtures(
+    z: Float[Tensor, "n d"], components: int, *, iterations: int = 50
+) -> tuple[Float[Tensor, "d N"], Float[Tensor, "d N"], Float[Tensor, "d N"]]:
+    """Fit a mixture of normals to every column of `z` (n, d) by expectation maximisation, many columns at once.
 
-    Returns weights, means and standard deviations, each (d, N), means ascending at the start (quantiles).
+    Returns weights, means and standard deviations, each (d, N). The means start at the quantiles
+    (s + 1/2) / N, so that they ascend at the start. Source: Dempster, Laird & Rubin 1977.
 
     >>> weight, mean, sigma = fit_mixtures(torch.randn(500, 3), 2)
     >>> weight.sum(1)
     tensor([1., 1., 1.])
     """
+    step = max(1, _CELLS_AT_ONCE // max(1, z.shape[0] * components))
+    parts = [_fit_columns(part, components, iterations) for part in z.split(step, 1)]
+    weight, mean, sigma = (torch.cat(found) for found in zip(*parts, strict=True))
+    return weight, mean, sigma
+
+
+def _fit_columns(z: Tensor, components: int, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
     d = z.shape[1]
     levels = (torch.arange(components, dtype=z.dtype, device=z.device) + 0.5) / components
-    mean = torch.quantile(z, levels, dim=0).mT.contiguous()
+    mean = quantiles(z, levels).mT.contiguous()
     spread = z.std(0, correction=0).clamp_min(SIGMA_FLOOR).unsqueeze(1)
     sigma = (spread / components).clamp_min(SIGMA_FLOOR).expand(d, components).clone()
     weight = z.new_full((d, components), 1 / components)
@@ -72,12 +87,3 @@ def fit_mixtures(z: Tensor, components: int, *, iterations: int = 50) -> tuple[T
         variance = (share * (columns - mean.unsqueeze(1)).square()).sum(1) / mass
         sigma = variance.sqrt().clamp_min(SIGMA_FLOOR)
     return weight, mean, sigma
-
-
-def check_codes_of_latents(prior: NetworkPrior, z: Tensor) -> None:
-    """Raise ShapeError unless `z` is (n, d) with one column per latent and no NaN."""
-    expected = len(prior.latents)
-    if z.dim() != 2 or z.shape[1] != expected or z.shape[0] < 1:
-        raise ShapeError(f"expected latent codes of shape (n, {expected}), n >= 1, received {tuple(z.shape)}")
-    if not bool(torch.isfinite(z).all()):
-        raise ShapeError("expected finite latent codes, received NaN or infinity")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tnprior_core.errors import ShapeError
+from tnprior_core.initialize.columns import check_attributes, check_latents, quantiles
 from tnprior_core.sites import Categorical, Site
 
 __all__ = ["information_order", "mutual_information", "random_order"]
@@ -27,7 +28,12 @@ def random_order(sites: Sequence[Site], *, seed: int = 0) -> tuple[int, ...]:
 
 
 def information_order(
-    sites: Sequence[Site], z: Tensor, codes: Tensor, observed: Tensor, *, bins: int = 16
+    sites: Sequence[Site],
+    z: Float[Tensor, "n d"],
+    codes: Int[Tensor, "n A"],
+    observed: Bool[Tensor, "n A"],
+    *,
+    bins: int = 16,
 ) -> tuple[int, ...]:
     """Put every latent next to the attribute it knows most about, the best informed one nearest.
 
@@ -37,7 +43,7 @@ def information_order(
     sites
         in declared order; z (n, d) and codes, observed (n, A) are columns of their continuous and categorical ones.
 
-    Raises ShapeError if the columns do not match.
+    Raises ShapeError if the columns do not match or an observed code is no label.
 
     >>> from tnprior_core import Gaussian
     >>> z = torch.randn(500, 2)
@@ -48,15 +54,8 @@ def information_order(
     """
     latents = [index for index, site in enumerate(sites) if not isinstance(site, Categorical)]
     attributes = [index for index, site in enumerate(sites) if isinstance(site, Categorical)]
-    if (
-        z.shape[1:] != (len(latents),)
-        or codes.shape != observed.shape
-        or codes.shape[1:] != (len(attributes),)
-    ):
-        raise ShapeError(
-            f"expected z (n, {len(latents)}), codes and observed (n, {len(attributes)}), received "
-            f"{tuple(z.shape)}, {tuple(codes.shape)}, {tuple(observed.shape)}"
-        )
+    check_latents(sites, z)
+    check_attributes(sites, z, codes, observed)
     if not attributes:
         return tuple(latents)
     known = torch.stack(
@@ -74,7 +73,14 @@ def information_order(
     return tuple(order)
 
 
-def mutual_information(z: Tensor, codes: Tensor, observed: Tensor, states: int, *, bins: int = 16) -> Tensor:
+def mutual_information(
+    z: Float[Tensor, "n d"],
+    codes: Int[Tensor, " n"],
+    observed: Bool[Tensor, " n"],
+    states: int,
+    *,
+    bins: int = 16,
+) -> Float[Tensor, " d"]:
     """Return the mutual information (d,), nats, of each binned column of z (n, d) with observed labels (n,).
 
     `I = sum p(b, y) log(p(b, y) / (p(b) p(y)))`, over `bins` quantile bins.
@@ -87,7 +93,7 @@ def mutual_information(z: Tensor, codes: Tensor, observed: Tensor, states: int, 
     z, codes = z[observed].double(), codes[observed].long()
     if len(z) == 0:
         return z.new_zeros(z.shape[1]).float()
-    edges = torch.quantile(z, torch.linspace(0, 1, bins + 1, dtype=z.dtype, device=z.device)[1:-1], dim=0)
+    edges = quantiles(z, torch.linspace(0, 1, bins + 1, dtype=z.dtype, device=z.device)[1:-1])
     cell = torch.searchsorted(edges.mT.contiguous(), z.mT.contiguous(), right=True)  # (d, n)
     flat = cell * states + codes
     joint = torch.zeros(z.shape[1], bins * states, dtype=z.dtype, device=z.device)

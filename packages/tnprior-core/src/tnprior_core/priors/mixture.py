@@ -33,6 +33,7 @@ class GaussianMixturePrior(Prior):
     seed
         of the means.
 
+    Raises SiteError when a setting is impossible.
     Source: Kuznetsov et al. 2019 (TRIP), section 5, the GMM baseline.
 
     >>> prior = GaussianMixturePrior([Gaussian("z0"), Categorical("hat")], components=8)
@@ -44,6 +45,8 @@ class GaussianMixturePrior(Prior):
         self, sites: Iterable[Site], components: int, *, low: float = -1.0, high: float = 1.0, seed: int = 0
     ) -> None:
         """Place the means at random and start from equal weights."""
+        if components < 1:
+            raise SiteError(f"expected components >= 1, received {components}")
         super().__init__(
             Gaussian(site.name, components) if isinstance(site, Gaussian) else site for site in sites
         )
@@ -68,7 +71,9 @@ class GaussianMixturePrior(Prior):
         """Return the distribution for the current parameters."""
         groups: list[LegGroup] = []
         if self.latents:
-            groups.append(GaussianLegs(self.latents, self.mean, self.log_sigma.clamp(*LOG_SIGMA_RANGE)))
+            groups.append(
+                GaussianLegs(self.latents, self.mean.clone(), self.log_sigma.clamp(*LOG_SIGMA_RANGE))
+            )
         for key, group in self._label_groups.items():
             logits = self.label_logits[key]
             groups.append(LabelLegs(group, logits.shape[2], logits.log_softmax(2)))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tnprior_core.cores import Exp, Positivity, noise_cores
@@ -66,32 +67,47 @@ class NetworkPrior(Prior):
             self.log_sigma[key] = nn.Parameter(width.expand(len(group), states).clone())
         self.register_buffer("_order", torch.tensor(places))
         self._order: Tensor
+        self._order_read: tuple[Tensor, int, tuple[int, ...]] | None = None
 
     @property
     def order(self) -> tuple[int, ...]:
         """Positions of the sites along the chain: `order[j]` is the site of core j. Kept with the weights."""
-        return tuple(self._order.tolist())
+        buffer = self._order
+        if buffer.is_inference():  # such a tensor does not say when it changed
+            return tuple(buffer.tolist())
+        held = self._order_read
+        if held is None or held[0] is not buffer or held[1] != buffer._version:
+            # Read once: on a device every reading waits for everything that is queued.
+            held = self._order_read = (buffer, buffer._version, tuple(buffer.tolist()))
+        return held[2]
 
     def set_order(self, order: Sequence[int] | Sequence[str]) -> None:
         """Rearrange the chain; every core stays with its site.
 
-        Raises SiteError if it is no permutation, ShapeError where cores of unequal rank no longer fit.
+        Raises SiteError if it is no permutation, ShapeError where cores of unequal rank no longer fit; the order is
+        then the old one.
         """
-        self._order.copy_(torch.tensor(_places(self.sites, order)))
+        places, before = _places(self.sites, order), self._order.clone()
         with torch.no_grad():
-            self()
+            self._order.copy_(torch.tensor(places))
+            try:
+                self()
+            except ShapeError:
+                self._order.copy_(before)
+                raise
 
     def legs(self) -> Legs:
         """Return the sites with their components, as the distribution uses them."""
+        # A copy of the means: a distribution is a snapshot, an optimiser step must not change half of it.
         groups: list[LegGroup] = [
-            GaussianLegs(group, self.mean[key], self.log_sigma[key].clamp(*LOG_SIGMA_RANGE))
+            GaussianLegs(group, self.mean[key].clone(), self.log_sigma[key].clamp(*LOG_SIGMA_RANGE))
             for key, group in self._leg_groups.items()
         ]
         labels = grouped({index: (self.sites[index].states,) for index in self.attributes})
         groups.extend(LabelLegs(group, self.sites[group[0]].states) for group in labels.values())
         return Legs(self.sites, groups)
 
-    def cores(self) -> list[Tensor]:
+    def cores(self) -> list[Float[Tensor, "_ _ _"]]:
         """Return the non-negative cores (N_k, m_k, m_{k+1}) in chain order."""
         by_site: dict[int, Tensor] = {}
         for key, group in self._core_groups.items():
@@ -99,19 +115,18 @@ class NetworkPrior(Prior):
         return [by_site[site] for site in self.order]
 
     @torch.no_grad()
-    def assign_cores(self, cores: Sequence[Tensor]) -> None:
-        """Overwrite the cores with positive tensors in chain order."""
+    def assign_cores(self, cores: Sequence[Float[Tensor, "_ _ _"]]) -> None:
+        """Overwrite the cores with positive tensors (N_k, m_k, m_{k+1}) in chain order."""
+        shapes = [tuple(core.shape) for core in self.cores()]
+        if [tuple(core.shape) for core in cores] != shapes:
+            raise ShapeError(f"expected cores {shapes}, received {[tuple(core.shape) for core in cores]}")
         by_site = dict(zip(self.order, cores, strict=True))
         for key, group in self._core_groups.items():
             stacked = torch.stack([by_site[site] for site in group])
-            if stacked.shape != self.raw_cores[key].shape:
-                raise ShapeError(
-                    f"expected cores {tuple(self.raw_cores[key].shape)}, received {tuple(stacked.shape)}"
-                )
             self.raw_cores[key].copy_(self.positivity.inverse(stacked))
 
     @torch.no_grad()
-    def assign_components(self, site: int, mean: Tensor, sigma: Tensor) -> None:
+    def assign_components(self, site: int, mean: Float[Tensor, " N"], sigma: Float[Tensor, " N"]) -> None:
         """Overwrite the component means and standard deviations (N_k,) of one continuous site."""
         for key, group in self._leg_groups.items():
             if site in group:
