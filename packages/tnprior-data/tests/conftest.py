@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -247,3 +248,21 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "mnist-files-alone":
         arguments["root"] = root / "here"
     return arguments
+
+
+@pytest.fixture
+def write() -> SimpleNamespace:
+    """The writers above, for tests that want one layout and its contents."""
+    return SimpleNamespace(
+        mnist=write_mnist,
+        cifar=write_cifar,
+        cifar_rows=cifar_rows,
+        cifar_jpeg=write_cifar_jpeg,
+        celeba=write_celeba,
+        celeba_codes=celeba_codes,
+        omniglot=write_omniglot,
+        omniglot_small=write_omniglot_small,
+        idx=idx,
+        train=TRAIN,
+        test=TEST,
+    )

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from .card import Card
@@ -12,7 +13,7 @@ from .dataset import Records
 from .download import fetch
 from .errors import DamagedFileError, MissingFilesError
 from .folder import read_images
-from .images import Bytes, fit_arrays
+from .images import fit_arrays
 from .request import Request, check_md5, find, not_found
 from .schema import Attribute
 from .source import open_source
@@ -119,22 +120,27 @@ def _codes(name: str, path: Path) -> tuple[int, int]:
 
 
 def _read_small(request: Request, path: Path) -> Records:
-    arrays = {name: _member(path, name) for name in ("images", "drawer")}
-    images, drawer = arrays["images"], arrays["drawer"].astype(np.int64) - 1
+    images, drawer = _member(path, "images"), _member(path, "drawer")
     if images.ndim != 3 or images.dtype != np.uint8 or drawer.shape != (len(images),):
         raise DamagedFileError(
             f"{path}: expected images (n, 32, 32) of bytes and drawer (n,); got {images.shape}"
         )
-    codes = torch.stack((torch.zeros(len(images), dtype=torch.int64), torch.from_numpy(drawer)), dim=1)
+    if drawer.dtype.kind not in "iu" or not np.isin(drawer, range(1, len(DRAWERS) + 1)).all():
+        raise DamagedFileError(f"{path}: expected drawers 1..{len(DRAWERS)}")
+    codes = torch.stack(
+        (torch.zeros(len(images), dtype=torch.int64), torch.from_numpy(drawer.astype(np.int64) - 1)), dim=1
+    )
     known = torch.tensor([False, True]).expand(len(images), 2)
     note = (
         f"{path}: does not say which alphabet a drawing is from; attribute 'alphabet' is missing everywhere"
     )
     table = AttributeTable(tuple(map(str, range(len(images)))), CARD.schema, codes, known, (note,))
-    return Records(torch.from_numpy(fit_arrays(images[:, None], request.fit, str(path))), table)
+    return Records(
+        torch.from_numpy(fit_arrays(images[:, None].astype(np.uint8), request.fit, str(path))), table
+    )
 
 
-def _member(path: Path, name: str) -> Bytes:
+def _member(path: Path, name: str) -> npt.NDArray[np.generic]:
     """One array of an npz, read as numbers only (an array of objects would have to be unpickled)."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:

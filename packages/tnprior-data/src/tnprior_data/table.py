@@ -1,7 +1,5 @@
 """Tables of attributes: one row per object, one column per attribute, empty cells where nothing is known."""
 
-import csv
-import io
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -159,11 +157,8 @@ def format_table(table: AttributeTable) -> str:
     a.png,3
     """
     frame = table.frame()
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(frame.iter_rows())
-    return text.getvalue()
+    rows = (frame.columns, *frame.iter_rows())
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
 
 
 def write_table(table: AttributeTable, path: str | Path) -> None:
@@ -203,6 +198,13 @@ def check_unique(names: Sequence[str], source: str = "table") -> None:
                 "keep one row per file"
             )
         seen[name] = number
+
+
+def _cell(text: str | None) -> str:
+    """Quoted where a reader would misunderstand it; Python's own writer forgets a lone carriage return."""
+    if text is None:
+        return ""
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _encode(column: pl.Series, attribute: Attribute, names: tuple[str, ...], source: str) -> pl.Series:

@@ -130,7 +130,7 @@ class _Face:
     def eyes(self) -> None:
         """Large and round when young, narrow below heavy lids otherwise."""
         young = self.has["young"]
-        height, width = 1.15 + 1.1 * young, 1.9 + 0.15 * young
+        height, width = 1.0 + 1.25 * young, 1.9 + 0.15 * young
         white, black = self._plain(0.98), self._plain(0.05)
         for side in (-3.2, 3.2):
             canvas = self.canvas.near(side - 2.6, side + 2.6, -2.5, 3.1)
@@ -187,9 +187,9 @@ class _Face:
 
     def bangs(self) -> None:
         """A fringe down to the brows, its edge in waves; it reaches below the brim of a hat."""
-        canvas = self.canvas.near(-9, 9, -10.6, -2)
+        canvas = self.canvas.near(-9, 9, -10.6, -1.7)
         wave = np.float32(0.45) * np.cos(np.float32(1.9) * canvas.x)
-        fringe = np.maximum(canvas.ellipse(0, -1.4, 8.4, 8.6), canvas.y + np.float32(2.95) - wave)
+        fringe = np.maximum(canvas.ellipse(0, -1.4, 8.4, 8.6), canvas.y + np.float32(2.8) - wave)
         canvas.paint(fringe, 0.94 * self.colours.hair, self.has["bangs"])
 
     def hat(self) -> None:
@@ -200,14 +200,14 @@ class _Face:
             canvas.box(0, -10.0, 6.7, 5.6, 1.0), (top[:, None, None] - canvas.y).astype(np.float32)
         )
         canvas.paint(crown, self.colours.hat, hat)
-        canvas.paint(canvas.box(0, -8.9, 6.7, 0.9), self.colours.ribbon, hat)
-        canvas.paint(canvas.box(0, -7.3, 11.0, 1.0, 1.0), 0.85 * self.colours.hat, hat)
+        canvas.paint(canvas.box(0, -9.1, 6.7, 0.9), self.colours.ribbon, hat)
+        canvas.paint(canvas.box(0, -7.5, 11.0, 1.0, 1.0), 0.85 * self.colours.hat, hat)
 
     def earrings(self) -> None:
         """Bright discs with a dark edge below the ears, in front of any hair."""
         for side in (-8.7, 8.7):
             canvas = self.canvas.near(side - 2.3, side + 2.3, 2.7, 7.3)
-            ring = canvas.ellipse(side, 5.0, 1.75, 1.75)
+            ring = canvas.ellipse(side, 5.0, 1.9, 1.9)
             canvas.paint(ring, self._plain(0.08), self.has["earrings"])
             canvas.paint(ring + np.float32(0.6), self.colours.earring, self.has["earrings"])
 

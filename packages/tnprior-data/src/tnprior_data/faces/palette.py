@@ -43,7 +43,7 @@ def choose(dark_skin: Array, blond: Array, draws: npt.NDArray[np.float64]) -> Pa
     # the last, red tone is too near to dark skin
     tones = len(DARK_HAIR) - dark_skin
     dark = DARK_HAIR[np.floor(u[:, 1] * tones * np.float32(0.9999)).astype(np.int64)]
-    hair = _pick(blond, dark * (0.85 + 0.4 * u[:, 2:3]), _between(BLOND, u[:, 2]))
+    hair = _pick(blond, dark * (0.85 + 0.4 * u[:, 2:3] - 0.4 * dark_skin[:, None]), _between(BLOND, u[:, 2]))
     hat_hue = _without_yellow(u[:, 3])
     return Palette(
         skin=skin,
