@@ -11,7 +11,9 @@ from tnprior_cli.recipes import recipe_names
 
 def complete_given(ctx: typer.Context, incomplete: str) -> list[str]:
     """Attribute names after the start or a comma, and the labels of one after its `=`."""
-    run = ctx.params.get("run")
+    # While the option has no value yet, the parser leaves the words before it unassigned.
+    words = [ctx.params.get("run"), *ctx.args]
+    run = next((word for word in words if word is not None), None)
     if run is None:
         return []
     try:

@@ -17,6 +17,7 @@ from tnprior_cli.commands.recipes import recipes
 from tnprior_cli.commands.sample import sample
 from tnprior_cli.commands.train import train
 from tnprior_cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, exit_code_of, known_errors, message_of
+from tnprior_cli.options import SPEAKER
 from tnprior_cli.output import Output
 
 app = typer.Typer(
@@ -24,8 +25,7 @@ app = typer.Typer(
     help="Generate objects from any subset of their attributes, fill in missing attributes, and say how well.",
     epilog="Start with: tnp recipes, then: tnp train digits",
     pretty_exceptions_enable=False,
-    no_args_is_help=False,
-    invoke_without_command=True,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train)
@@ -37,33 +37,32 @@ app.command("recipes")(recipes)
 app.add_typer(data, name="data")
 
 
-def _version(value: bool) -> None:
+def _version(value: bool) -> bool:
     if value:
         from importlib.metadata import version
 
         typer.echo(f"tnp {version('tnprior-cli')}")
         raise typer.Exit
+    return value
 
 
 @app.callback()
 def tnp(
-    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
-        raise typer.Exit(EXIT_USAGE)
+    """Options of `tnp` itself; the help text of the application is its own."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; known failures become one line on stderr."""
     output = Output()
+    token = SPEAKER.set(output)
     try:
         # not app(...): that replaces sys.excepthook
         command = get_command(app)
-        return command.main(list(arguments), prog_name="tnp", standalone_mode=False, obj=output) or 0
+        return command.main(list(arguments), prog_name="tnp", standalone_mode=False) or 0
     except KeyboardInterrupt:
         sys.stderr.write("tnp: interrupted\n")
         return EXIT_INTERRUPTED
@@ -73,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
         if output.verbose:
             traceback.print_exception(error)
         return _fail(message_of(error), exit_code_of(error))
+    finally:
+        SPEAKER.reset(token)
 
 
 def run() -> None:

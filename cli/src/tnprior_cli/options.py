@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,6 +43,10 @@ _NoColor = Annotated[bool, typer.Option("--no-color", help="No colours on stderr
 _WORDS = (("quiet", _Quiet), ("verbose", _Verbose), ("no_color", _NoColor))
 
 
+SPEAKER: ContextVar[Output] = ContextVar("SPEAKER")
+"""The output of the present call; whoever starts the command knows from it whether `-v` was given."""
+
+
 def speaks(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command `-q`, `-v` and `--no-color` and hands it the `Output` they describe as first argument."""
     signature = inspect.signature(command)
@@ -50,16 +55,15 @@ def speaks(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
         for name, kind in _WORDS
     ]
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
     @wraps(command)
-    def spoken(ctx: typer.Context, **values: Any) -> None:
-        output = ctx.obj if isinstance(ctx.obj, Output) else Output()
+    def spoken(**values: Any) -> None:
+        output = SPEAKER.get(Output())
         output.quiet = values.pop("quiet")
         output.verbose = values.pop("verbose")
         output.color = not values.pop("no_color")
         command(output, **values)
 
-    spoken.__signature__ = signature.replace(parameters=[context, *own, *words])  # type: ignore[attr-defined]
-    spoken.__annotations__ = {item.name: item.annotation for item in [context, *own, *words]}
+    spoken.__signature__ = signature.replace(parameters=[*own, *words])  # type: ignore[attr-defined]
+    spoken.__annotations__ = {item.name: item.annotation for item in [*own, *words]}
     return spoken

@@ -1,0 +1,158 @@
+"""Training: the run directory, reproduction, resuming, refusals, interruption, kills."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+FILES = {
+    *("config.json", "config.toml", "model.safetensors", "attributes.json", "README.md"),
+    *("metrics.jsonl", "samples", "checkpoints", "env.json"),
+}
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, two = (load_file(path / "model.safetensors") for path in (first, second))
+    return one.keys() == two.keys() and all((one[name] == two[name]).all() for name in one)
+
+
+def test_a_run_holds_what_the_design_says(digits_run: Path) -> None:
+    assert {path.name for path in digits_run.iterdir()} == FILES
+    config = json.loads((digits_run / "config.json").read_text())
+    assert config["data"]["missing"] == 0.3
+    attributes = json.loads((digits_run / "attributes.json").read_text())
+    (digit,) = attributes["attributes"]
+    assert attributes["shape"] == [1, 8, 8]
+    assert digit["labels"] == list("0123456789")
+    assert 0.25 < digit["missing"] < 0.35
+    epochs = [json.loads(line)["epoch"] for line in (digits_run / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [1, 2]
+    assert "tnp sample" in (digits_run / "README.md").read_text()
+    assert (digits_run / "samples" / "epoch-0002.png").is_file()
+
+
+def test_its_config_reproduces_it(digits_run: Path, tnp, tmp_path: Path) -> None:
+    toml = tomllib.loads((digits_run / "config.toml").read_text())
+    assert toml["train"]["epochs"] == 2
+    assert tnp("train", digits_run / "config.toml", "-o", tmp_path / "again", "-q").code == 0
+    assert same_weights(digits_run, tmp_path / "again")
+
+
+def test_resuming_extends_and_ends_where_one_run_would(digits_run: Path, tnp, tmp_path: Path) -> None:
+    first = tnp("train", digits_run, "-s", "train.epochs=1", "-o", tmp_path / "run", "-q")
+    assert first.code == 0, first.err
+    more = tnp("train", tmp_path / "run", "--resume", "-s", "train.epochs=2")
+    assert more.code == 0, more.err
+    assert "epoch 2/2" in more.err
+    assert "epoch 1/2" not in more.err
+    assert same_weights(digits_run, tmp_path / "run")
+    assert "epochs = 2" in (tmp_path / "run" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits", "--resume"], "begun with other settings of .*model.latents"),
+        (["RUN", "--resume", "-s", "train.lr=1"], "begun with other settings of train.lr"),
+        (["RUN"], "is a run already; continue it with --resume"),
+        (["digits"], "is a run already"),
+        (["digitz"], "did you mean 'digits'"),
+        (["digits", "-s", "train.epoch=1"], "did you mean 'train.epochs'"),
+        (["digits", "-s", "data.name=digitz"], "did you mean 'digits'"),
+        (["digits", "-s", "data.attributes=digt"], "did you mean 'digit'"),
+        (["digits", "-d", "gpu"], "unknown device 'gpu'"),
+        (["digits", "-d", "cuda:77"], "CUDA devices found"),
+        (["digits", "-s", "prior.kind=mixture"], "initialize = none"),
+        (["digits", "--devices", "0"], "--devices"),
+        (["digits", "--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    words: list[str], message: str, digits_run: Path, tnp, tmp_path: Path
+) -> None:
+    before = sorted(digits_run.parent.rglob("*"))
+    place = digits_run if "run" in message or "begun" in message else tmp_path / "new"
+    answer = tnp("train", *[digits_run if word == "RUN" else word for word in words], "-o", place)
+    assert answer.code == 2
+    assert re.search(message, answer.error), answer.error
+    assert sorted(digits_run.parent.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tnp, tiny, tmp_path: Path) -> None:
+    answer = tnp("train", "digits", *tiny, "-o", tmp_path / "run", "--dry-run", "--json")
+    assert answer.code == 0
+    assert answer.json["model"]["width"] == 8
+    assert "1437 objects" in answer.err or "objects of 1x8x8" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overwrite_replaces_a_run_and_nothing_else(tnp, tiny, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("")
+    answer = tnp("train", "digits", *tiny, "-o", tmp_path / "thesis", "--overwrite")
+    assert answer.code == 2
+    assert "is not a run directory, so --overwrite leaves it alone" in answer.error
+
+
+@pytest.fixture
+def start(command_line: list[str], tiny: tuple[str, ...]):
+    """Starts a long training run in a process of its own."""
+
+    def begin(run: Path, *more: str) -> "subprocess.Popen[str]":
+        words = ["train", "digits", "-s", "train.epochs=400", *tiny, "-o", str(run), *more]
+        return subprocess.Popen(
+            [*command_line, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return begin
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_interrupt_writes_a_checkpoint_and_exits_with_130(tmp_path: Path, tnp, start) -> None:
+    process = start(tmp_path / "run")
+    wait_for(tmp_path / "run" / "metrics.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "SIGINT" in err
+    sampled = tnp("sample", tmp_path / "run", "-n", 2, "-o", tmp_path / "s")
+    assert sampled.code == 0, sampled.err
+    done = json.loads((tmp_path / "run" / "checkpoints" / "last" / "state.json").read_text())
+    assert done
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)], ids=["3-kills", "20-kills"])
+def test_a_killed_run_is_always_usable(kills: int, tmp_path: Path, tnp, tiny, start) -> None:
+    """After SIGKILL at any moment the directory is sampled from, or resumed; each kill hits the resumed run."""
+    run, moments = tmp_path / "run", random.Random(kills)
+    for _ in range(kills):
+        process = start(run, "--resume", "-s", "train.checkpoint_steps=2")
+        time.sleep(moments.uniform(0.5, 7.0))
+        process.kill()
+        process.communicate()
+        sampled = tnp("sample", run, "-n", 2, "-o", tmp_path / "s", "--overwrite")
+        assert sampled.code in (0, 3), sampled.err
+        if sampled.code == 3:
+            assert "--resume" in sampled.error or "no such directory" in sampled.error
+    epochs = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["epoch"] if run.exists() else 0
+    resumed = tnp("train", "digits", *tiny, "-o", run, "--resume", "-s", "train.epochs=2", "-q",
+                  "-s", "train.checkpoint_steps=2")  # fmt: skip
+    assert resumed.code == 0, resumed.err
+    assert epochs in (0, 1)
+    assert tnp("sample", run, "-n", 2, "-o", tmp_path / "last").code == 0
