@@ -41,8 +41,8 @@ def ask(*words: str) -> tuple[int, float, list[str], str]:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "tnp")
 def test_help_is_quick_and_light(words: tuple[str, ...]) -> None:
-    answers = [ask(*words, "--help") for _ in range(3)]
-    assert [code for code, *_ in answers] == [0, 0, 0]
-    assert answers[0][2] == []
-    assert "Usage" in answers[0][3]
-    assert min(seconds for _, seconds, *_ in answers) < LIMIT
+    code, seconds, heavy, said = ask(*words, "--help")
+    assert (code, heavy) == (0, [])
+    assert "Usage" in said
+    again = (ask(*words, "--help")[1] for _ in range(4))  # a busy machine slows even processor time
+    assert seconds < LIMIT or any(other < LIMIT for other in again)
