@@ -26,7 +26,7 @@ def check_latents(sites: Sequence[Site], z: Tensor) -> None:
 def check_attributes(
     sites: Sequence[Site], z: Tensor, codes: Int[Tensor, "_ _"], observed: Bool[Tensor, "_ _"]
 ) -> None:
-    """Raise ShapeError unless codes and mask are (n, A) beside `z` (n, d), observed codes being labels of their site."""
+    """Raise ShapeError unless codes and mask are (n, A) beside `z` (n, d) and observed codes are labels."""
     attributes = [site for site in sites if isinstance(site, Categorical)]
     expected = (z.shape[0], len(attributes))
     if tuple(codes.shape) != expected or tuple(observed.shape) != expected:
