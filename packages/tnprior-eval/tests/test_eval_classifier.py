@@ -1,6 +1,10 @@
 """The judge: shapes, determinism, what it learns, what it stores."""
 
+import gzip
 import json
+import os
+import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -226,6 +230,35 @@ def test_handwritten_digits():
     settings = TrainingSettings(steps=150)
     classifier, _ = train_classifier(x[train], codes[train], seen[train], [10], settings=settings)
     assert evaluate_classifier(classifier, x[test], codes[test], seen[test]).overall.value >= 0.97
+
+
+@pytest.mark.slow
+def test_mnist():
+    root = (
+        Path(os.environ.get("TNPRIOR_DATA_ROOT", Path(__file__).parents[4] / "shared" / "data"))
+        / "MNIST"
+        / "raw"
+    )
+    if not root.is_dir():
+        pytest.skip(f"no MNIST under {root}; set TNPRIOR_DATA_ROOT")
+    x, codes = (
+        idx(root / "train-images-idx3-ubyte.gz")[:, None],
+        idx(root / "train-labels-idx1-ubyte.gz")[:, None],
+    )
+    seen = torch.ones_like(codes, dtype=torch.bool)
+    classifier, _ = train_classifier(x, codes, seen, [10], names=["digit"])
+    x, codes = (
+        idx(root / "t10k-images-idx3-ubyte.gz")[:, None],
+        idx(root / "t10k-labels-idx1-ubyte.gz")[:, None],
+    )
+    assert evaluate_classifier(classifier, x, codes, seen[: len(x)]).overall.value >= 0.99
+
+
+def idx(path):
+    """The array in a gzipped IDX file of bytes."""
+    content = gzip.decompress(path.read_bytes())
+    shape = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
+    return torch.frombuffer(bytearray(content[4 + 4 * content[3] :]), dtype=torch.uint8).reshape(shape)
 
 
 @pytest.mark.gpu

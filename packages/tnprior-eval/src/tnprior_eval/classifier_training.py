@@ -143,11 +143,12 @@ def train_classifier(
     """
     settings = settings or TrainingSettings()
     _check(x, codes, observed, label_counts)
-    data = LabelledImages(x, codes.long(), observed)
+    data = LabelledImages(x.cpu(), codes.cpu().long(), observed.cpu())
     generator = torch.Generator().manual_seed(settings.seed)
     train, held_out = split_held_out(data, settings.held_out, generator)
     classifier = _fresh(train.x, classifier_config(x, label_counts, names), settings.seed).to(device)
-    steps_run = _fit(classifier, train, held_out, settings, generator, progress)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+        steps_run = _fit(classifier, train, held_out, settings, generator, progress)
     result = evaluate_classifier(classifier, *held_out)
     key = training_key(x, codes, observed, label_counts, settings)
     return classifier, _record(key, settings, steps_run, len(train.x), len(held_out.x), result)

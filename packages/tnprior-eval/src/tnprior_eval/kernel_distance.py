@@ -124,7 +124,7 @@ def _block_sums(real: Tensor, generated: Tensor, *, groups: int, chunk: int) -> 
         if len(features) < 2:
             raise ShapeError(f"expected at least two {name} objects, received {len(features)}")
     x, y = real.detach().double(), generated.detach().double()
-    m, n = _membership(len(x), groups), _membership(len(y), groups)
+    m, n = (_membership(len(side), groups).to(x.device) for side in (x, y))
     return _BlockSums(
         real=_grouped_kernel(x, x, m, m, chunk) - torch.diag(m.T @ _kernel_diagonal(x)),
         generated=_grouped_kernel(y, y, n, n, chunk) - torch.diag(n.T @ _kernel_diagonal(y)),
