@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tnprior_core import (
     Categorical,
+    GaussianMixturePrior,
     StandardNormalPrior,
     TensorTrainPrior,
-    initialize_from_mixtures,
+    initialize_from_clusters,
 )
 from tnprior_core import Gaussian as Latent
 from tnprior_models import (
@@ -22,7 +23,7 @@ from tnprior_models import (
     RefitSchedule,
     refit_prior,
 )
-from tnprior_models.refit import encode_dataset, polish_prior
+from tnprior_models.refit import Codes, encode_dataset, initialize_without_attributes, polish_prior
 
 SITES = [*(Latent(f"z{i}", components=4) for i in range(3)), Categorical("kind", ("a", "b", "c"))]
 
@@ -75,13 +76,12 @@ def prior_bound(model, table):
         return model.log_prior(z[None], encoded.codes, encoded.observed)[0].mean().item()
 
 
-@pytest.mark.parametrize("initialize", [None, initialize_from_mixtures])
+@pytest.mark.parametrize("initialize", [initialize_from_clusters, initialize_without_attributes])
 def test_a_refit_raises_the_bound_and_names_what_it_overwrote(initialize):
     model, table = make(), data()
     nets = {name: p.clone() for name, p in model.named_parameters() if not name.startswith("prior.")}
     before = prior_bound(model, table)
-    options = {} if initialize is None else {"initialize": initialize}
-    changed = refit_prior(model, *table, polish=Polish(steps=60, batch_size=128), **options)
+    changed = refit_prior(model, *table, polish=Polish(steps=60, batch_size=128), initialize=initialize)
     assert {id(p) for p in changed} == {id(p) for p in model.prior.parameters()}
     assert prior_bound(model, table) > before + 0.5
     for name, parameter in model.named_parameters():
@@ -99,15 +99,27 @@ def test_polish_alone_raises_the_bound_further():
 
 
 def test_polish_follows_the_models_own_weights():
-    table = data()
-    plain, weighted = make(), make(attribute_weight=20.0)
+    g = torch.Generator().manual_seed(2)
+    codes = torch.randint(3, (2000, 1), generator=g)
+    mu = torch.randn(2000, 3, generator=g)
+    mu[:, 2] += 0.8 * codes[:, 0]
+    encoded = Codes(mu, torch.full_like(mu, 0.1), codes, torch.ones_like(codes, dtype=torch.bool))
     certainty = []
-    for model in (plain, weighted):
-        refit_prior(model, *table, polish=Polish(steps=100, batch_size=128))
-        x = table[0].float() / 255
-        probs = model.impute(x, table[1], torch.zeros_like(table[2]))[0].gather(1, table[1])
-        certainty.append(probs.clamp_min(1e-9).log().mean().item())
-    assert certainty[1] > certainty[0]
+    for model in (make(attribute_weight=0.0), make(), make(attribute_weight=30.0)):
+        polish_prior(model, encoded, Polish(steps=60, batch_size=256))
+        joint, _ = model.log_prior(mu[None], codes, encoded.observed)
+        alone, _ = model.log_prior(mu[None], codes, torch.zeros_like(encoded.observed))
+        certainty.append((joint - alone).mean().item())
+    assert certainty[0] < certainty[1] < certainty[2]
+
+
+def test_a_prior_of_another_kind_is_polished_only():
+    model, table = make(GaussianMixturePrior(SITES, components=5)), data()
+    with pytest.raises(ModelError, match="received GaussianMixturePrior; pass initialize=None"):
+        refit_prior(model, *table)
+    before = prior_bound(model, table)
+    refit_prior(model, *table, initialize=None, polish=Polish(steps=60, batch_size=128))
+    assert prior_bound(model, table) > before
 
 
 def test_a_refit_depends_on_its_seed_alone_and_leaves_the_global_generator():

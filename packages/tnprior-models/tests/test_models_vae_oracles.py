@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal
 
 from tnprior_core import Categorical, StandardNormalPrior, TensorTrainPrior
 from tnprior_core import Gaussian as Latent
-from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder, importance_bound
+from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder, Polish, importance_bound, refit_prior
 
 PIXELS, SIGMA = 6, 0.4
 
@@ -54,8 +54,8 @@ def linear_gaussian(prior, d):
     matrix = torch.randn(d, PIXELS, generator=g, dtype=torch.float64)
     precision = torch.eye(d, dtype=torch.float64) + matrix @ matrix.T / SIGMA**2
     exact = torch.linalg.solve(precision, matrix / SIGMA**2).T
-    width = 0.5 * (1.3 / precision.diagonal()).log()
-    encoder = LinearEncoder(0.97 * exact, width)
+    width = 0.5 * (1.8 / precision.diagonal()).log()
+    encoder = LinearEncoder(0.95 * exact, width)
     return VAE(encoder, LinearDecoder(matrix), prior, PlainNormal()).double(), matrix
 
 
@@ -72,16 +72,16 @@ def test_importance_bounds_rise_to_the_closed_form_evidence():
     exact = MultivariateNormal(torch.zeros(PIXELS, dtype=torch.float64), covariance).log_prob(x.flatten(1))
     empty = torch.zeros(5, 0, dtype=torch.int64)
     torch.manual_seed(0)
-    weights = vae.log_weights(x, empty, empty.bool(), 40_000)
+    weights = vae.log_weights(x, empty, empty.bool(), 20_000)
     bounds = [
         importance_bound(weights.unflatten(0, (-1, k)).transpose(0, 1).flatten(1))
         .unflatten(0, (-1, 5))
         .mean(0)
-        for k in (1, 5, 50)
+        for k in (1, 4, 16)
     ]
     for lower, higher in itertools.pairwise([*bounds, exact]):
         assert (lower < higher).all()
-    torch.testing.assert_close(importance_bound(weights), exact, rtol=0, atol=0.02)
+    torch.testing.assert_close(importance_bound(weights), exact, rtol=0, atol=0.03)
 
 
 def toy_prior():
@@ -129,8 +129,8 @@ def test_evidence_of_image_and_observed_attributes_by_quadrature(codes, observed
         likelihood = PlainNormal().log_prob(decoded, x[row].expand_as(decoded)).exp()
         exact = math.log((likelihood * table).sum().item() * step)
         torch.manual_seed(1)
-        weights = vae.log_weights(x[row : row + 1], torch.tensor([codes]), torch.tensor([observed]), 60_000)
-        assert importance_bound(weights).item() == pytest.approx(exact, abs=0.02)
+        weights = vae.log_weights(x[row : row + 1], torch.tensor([codes]), torch.tensor([observed]), 20_000)
+        assert importance_bound(weights).item() == pytest.approx(exact, abs=0.03)
 
 
 def bayes(vae, prior, x, codes, observed):
@@ -167,11 +167,11 @@ def test_joint_draws_have_the_joint_frequencies(codes, observed):
     vae.encoder.log_sigma.fill_(0.2)
     x = images(1, seed=4)
     joint = bayes(vae, prior, x, codes, observed)
-    rows = 4000
+    rows = 2000
     table = torch.tensor([codes]).expand(rows, 2), torch.tensor([observed]).expand(rows, 2)
-    drawn = vae.draws(x.expand(rows, 1, 1, PIXELS), *table, 2, points=1024).flatten(0, 1)
-    frequency = torch.bincount(drawn[:, 0] * 2 + drawn[:, 1], minlength=6).view(3, 2) / (2 * rows)
-    error = 4 * (joint * (1 - joint) / (2 * rows)).sqrt() + 2e-3
+    drawn = vae.draws(x.expand(rows, 1, 1, PIXELS), *table, 4, points=256).flatten(0, 1)
+    frequency = torch.bincount(drawn[:, 0] * 2 + drawn[:, 1], minlength=6).view(3, 2) / (4 * rows)
+    error = 4 * (joint * (1 - joint) / (4 * rows)).sqrt() + 2e-3
     assert ((frequency - joint).abs() <= error).all()
 
 
@@ -220,7 +220,10 @@ def test_a_small_labelled_set_is_learned_in_seconds():
     )
     (objective,) = vae.objectives()
     optimizer = objective.build_optimizer()
-    for _ in range(150):
+    for step in range(90):
+        if step == 30:
+            for parameter in refit_prior(vae, x, codes, observed, polish=Polish(steps=30)):
+                optimizer.state.pop(parameter, None)
         optimizer.zero_grad()
         objective.loss((x, codes, observed))["loss"].backward()
         optimizer.step()

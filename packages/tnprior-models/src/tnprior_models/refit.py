@@ -10,11 +10,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tnprior_core import initialize_from_clusters
+from tnprior_core import NetworkPrior, initialize_from_clusters, initialize_from_mixtures
 from tnprior_models.errors import ModelError
 from tnprior_models.vae import VAE
 
-__all__ = ["Codes", "Polish", "RefitSchedule", "encode_dataset", "polish_prior", "refit_prior"]
+__all__ = [
+    "Codes",
+    "Polish",
+    "RefitSchedule",
+    "encode_dataset",
+    "initialize_without_attributes",
+    "polish_prior",
+    "refit_prior",
+]
 
 ENCODE_BATCH = 512
 
@@ -101,8 +109,8 @@ class Codes:
 def encode_dataset(
     model: VAE,
     x: Tensor,
-    codes: Int[Tensor, "n A"],
-    observed: Bool[Tensor, "n A"],
+    codes: Int[Tensor, "..."],
+    observed: Bool[Tensor, "..."],
     *,
     limit: int | None = 20_000,
     seed: int = 0,
@@ -161,13 +169,20 @@ def _prior_loss(model: VAE, z: Tensor, batch: Codes) -> Tensor:
     return -(model.kl_weight * log_latent + model.attribute_weight * (log_joint - log_latent)).mean()
 
 
+def initialize_without_attributes(
+    prior: Any, z: Tensor, codes: Tensor, observed: Tensor, *, seed: int = 0
+) -> None:
+    """The published initialisation, 1-D mixtures of the latents and noise in the cores, as `refit_prior` calls it."""
+    initialize_from_mixtures(prior, z, seed=seed)
+
+
 def refit_prior(
     model: VAE,
     x: Tensor,
-    codes: Int[Tensor, "n A"],
-    observed: Bool[Tensor, "n A"],
+    codes: Int[Tensor, "..."],
+    observed: Bool[Tensor, "..."],
     *,
-    initialize: Callable[..., Any] = initialize_from_clusters,
+    initialize: Callable[..., Any] | None = initialize_from_clusters,
     limit: int | None = 20_000,
     polish: Polish | None = None,
     seed: int = 0,
@@ -177,8 +192,8 @@ def refit_prior(
     Args:
         model: encoder and prior are used, only the prior is changed.
         x, codes, observed: the training data, see `encode_dataset`.
-        initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters` or
-            `initialize_from_mixtures`.
+        initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters`,
+            `initialize_without_attributes` (the published one); None to polish only, for priors of any kind.
         limit: number of images encoded at most; None for all. At least 5,000 are advisable.
         polish: the training of the prior alone that follows; None for `Polish()`.
         seed: of the choice of images, their samples and the initialisation; the global generator is
@@ -188,13 +203,19 @@ def refit_prior(
         The parameters that were overwritten: their optimiser state is stale and must be reset.
 
     Raises:
-        ModelError: no data, or a prior without parameters to fit.
+        ModelError: no data, a prior without parameters, or one that clusters cannot initialise.
     """
-    parameters = tuple(parameter for parameter in model.prior.parameters() if parameter.requires_grad)
-    if not parameters:
-        raise ModelError(f"expected a prior with trainable parameters, received {type(model.prior).__name__}")
+    prior = model.prior
+    if not any(parameter.requires_grad for parameter in prior.parameters()):
+        raise ModelError(f"expected a prior with trainable parameters, received {type(prior).__name__}")
+    if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior):
+        raise ModelError(
+            "expected a tensor-train or tensor-ring prior to initialise from clusters, "
+            f"received {type(prior).__name__}; pass initialize=None to polish it only"
+        )
     encoded = encode_dataset(model, x, codes, observed, limit=limit, seed=seed)
-    z = encoded.draw(torch.Generator().manual_seed(seed))
-    initialize(model.prior, z, encoded.codes, encoded.observed, seed=seed)
+    if initialize is not None:
+        z = encoded.draw(torch.Generator().manual_seed(seed))
+        initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
     polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed)
-    return parameters
+    return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)

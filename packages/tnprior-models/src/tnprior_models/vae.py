@@ -26,6 +26,9 @@ from tnprior_models.protocols import Sampled
 __all__ = ["VAE"]
 
 LOG_SIGMA_RANGE = (-7.0, 3.0)
+DECODE_AT_ONCE = 2048
+"""Images decoded in one piece while bounding a likelihood; larger pieces leave the cache."""
+
 DECODE_BLOCK = 64
 """Codes are decoded in blocks of this size at fixed offsets of the stream: convolution kernels round
 differently for different batch sizes, and a sample must not change with the request it is part of."""
@@ -189,7 +192,8 @@ class VAE(nn.Module):
         posterior, distribution = self.encode(x), self.prior()
         z = posterior.rsample(torch.Size((k,)))
         joint = distribution.log_prob(self.layout.join(z, codes), observed=self.layout.mask(z, observed))
-        likelihood = torch.cat([self.log_likelihood(row, x) for row in z.split(1)])
+        at_once = max(1, DECODE_AT_ONCE // max(1, x.shape[0]))
+        likelihood = torch.cat([self.log_likelihood(part, x) for part in z.split(at_once)])
         log_weights: Tensor = likelihood + joint - posterior.log_prob(z)
         return log_weights
 
