@@ -99,6 +99,7 @@ def test_all_right_is_no_certainty():
     codes = torch.zeros(50, 3, dtype=torch.int64)
     result = accuracy(codes, codes, torch.ones(50, 3, dtype=torch.bool), NAMES)
     assert result.overall.interval.low == wilson_interval(1.0, 50).low
+    assert result.mean.interval.low == wilson_interval(1.0, 50).low
 
 
 def test_nothing_observed_is_nan():

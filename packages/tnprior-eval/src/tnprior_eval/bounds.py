@@ -1,6 +1,4 @@
-"""Lower bounds on the log-likelihood from importance weights: ELBO and IWAE-k, in nats and bits per
-dimension.
-"""
+"""Lower bounds on the log-likelihood from importance weights: ELBO and IWAE-k, nats and bits per dimension."""
 
 import math
 from collections.abc import Callable
@@ -21,9 +19,7 @@ Draw = Callable[[int], Tensor]
 
 
 class ExampleBounds(NamedTuple):
-    """Bounds of each example, float64 (B,): ELBO and IWAE-k in nats, and the effective number of the k
-    samples.
-    """
+    """Bounds of each example, float64 (B,): ELBO and IWAE-k in nats, effective number of samples."""
 
     elbo: Float64[Tensor, " B"]
     iwae: Float64[Tensor, " B"]

@@ -43,9 +43,7 @@ class CalibrationResult(Result):
     attributes: dict[str, CalibrationScores]
 
     def rows(self) -> tuple[Row, ...]:
-        """Both calibration errors, Brier score and negative log-likelihood; then the usual error per
-        attribute.
-        """
+        """Both calibration errors, Brier score, negative log-likelihood; the usual error per attribute."""
         scores = self.overall
         numbers = {
             f"{self.label}/ece": scores.width.error,

@@ -56,9 +56,7 @@ def check_same_length(**tensors: Tensor) -> int:
 
 
 def check_features(name: str, features: Tensor, dimension: int | None = None) -> None:
-    """Raises `ShapeError` unless `features` is a finite float tensor (n, d), with d = `dimension` if
-    given.
-    """
+    """Raises `ShapeError` unless `features` is finite and floating, (n, d) or (n, `dimension`)."""
     wanted = "d" if dimension is None else str(dimension)
     if (
         features.ndim != 2

@@ -85,9 +85,7 @@ class ClassifierFrechet:
         return self._streams.real
 
     def update(self, *, real: Tensor | None = None, generated: Tensor | None = None) -> None:
-        """Adds classifier features (n, d); raises `ShapeError` for another shape or entries that are not
-        finite.
-        """
+        """Adds classifier features (n, d); raises `ShapeError` for others and for NaN or infinity."""
         self._streams.update(real, generated)
 
     def merge(self, other: "ClassifierFrechet") -> None:

@@ -18,9 +18,7 @@ from tnprior_eval.result import Result, Row
 
 @dataclass(frozen=True, kw_only=True)
 class ImputationResult(Result):
-    """Accuracy of the most probable value, what always answering the commonest label scores, and
-    calibration.
-    """
+    """Accuracy of the most probable value, that of the commonest label, and calibration."""
 
     metric: ClassVar[str] = "imputation"
     accuracy: AccuracyResult

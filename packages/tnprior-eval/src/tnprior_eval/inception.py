@@ -69,8 +69,7 @@ class Inception:
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Float[Tensor, "n 2048"]:
-        """Features (n, 2048) of uint8 images (n, 1 or 3, H, W) of any size; grey is repeated to three
-        channels.
+        """Features (n, 2048) of uint8 images (n, 1 or 3, H, W) of any size; grey is repeated.
 
         Raises:
             ShapeError: for other images; `quantize` makes uint8 of values in [0, 1].

@@ -31,9 +31,7 @@ class Moments:
 
     @staticmethod
     def of(features: Tensor) -> "Moments":
-        """Moments of features (n, d), n >= 0; raises `ShapeError` for another shape and for entries not
-        finite.
-        """
+        """Moments of features (n, d), n >= 0; raises `ShapeError` for others and for NaN or infinity."""
         check_features("features", features)
         x = features.detach().double()
         mean = x.mean(dim=0) if len(x) else x.new_zeros(x.shape[1])

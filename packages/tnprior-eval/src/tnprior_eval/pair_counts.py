@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tnprior_eval.checks import check_mask, check_same_length
 from tnprior_eval.errors import ShapeError
-from tnprior_eval.estimate import Estimate, Interval, normal_interval, proportion, wilson_interval
+from tnprior_eval.estimate import Estimate, Interval, proportion, wilson_interval
 
 CLUSTERED = "wilson, effective n (attributes of a sample depend on each other)"
 
@@ -81,15 +81,12 @@ class PairCounts:
         if total == self.samples:
             return proportion(hits, total, level=level)
         share = hits / total
-        error = self._standard_error(
-            torch.full((self.size,), share).double(), torch.full((self.size,), 1 / total)
-        )
+        ones = torch.ones(self.size, dtype=torch.float64)
+        error = self._standard_error(ones * share, ones / total)
         return Estimate(share, total, error, self._effective_wilson(share, error, total, level))
 
     def macro(self, *, level: float) -> Estimate:
-        """Mean over the attributes of their shares, every attribute that was asked at all counting the
-        same.
-        """
+        """Mean of the attributes' shares, every attribute that was asked at all counting the same."""
         asked = self._asked_asked.diagonal().double()
         used = asked > 0
         if not bool(used.any()):
@@ -97,19 +94,15 @@ class PairCounts:
         shares = torch.where(used, self._hit_hit.diagonal() / asked.clamp(min=1), 0.0)
         value = math.fsum(shares.tolist()) / int(used.sum())
         weights = torch.where(used, 1 / asked.clamp(min=1) / used.sum(), 0.0)
-        error = self._standard_error(shares, weights)
-        interval = normal_interval(value, error, level=level, low=0.0, high=1.0)
-        return Estimate(value, sum(self.asked), error, interval)
+        error, total = self._standard_error(shares, weights), sum(self.asked)
+        return Estimate(value, total, error, self._effective_wilson(value, error, total, level))
 
     def _standard_error(self, shares: Tensor, weights: Tensor) -> float | None:
-        """Linearised error of `sum_a w_a sum_i (c_ia - p_a m_ia)`, samples i independent (ratio
-        estimator).
-        """
+        """Linearised error of `sum_ia w_a (c_ia - p_a m_ia)`, samples i independent (ratio estimator)."""
         if self.samples < 2:
             return None
         cross = self._hit_asked.double() * shares
         residual = self._hit_hit - cross - cross.T + torch.outer(shares, shares) * self._asked_asked
-        weights = weights.double()
         variance = float(weights @ residual @ weights) * self.samples / (self.samples - 1)
         return math.sqrt(max(variance, 0.0))
 

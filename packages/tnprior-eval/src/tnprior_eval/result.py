@@ -15,9 +15,7 @@ Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of a report: the name of the number (unique within a report), the number, how it was
-    measured.
-    """
+    """One line of a report: a name unique within it, the number, how it was measured."""
 
     name: str
     estimate: Estimate

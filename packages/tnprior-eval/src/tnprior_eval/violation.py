@@ -18,9 +18,7 @@ from tnprior_eval.result import Result, Row
 
 @dataclass(frozen=True)
 class GivenCount:
-    """Violations among the samples with exactly `given` requested attributes: share of pairs, share of
-    samples.
-    """
+    """Violations among samples with exactly `given` requests: share of pairs, share of samples."""
 
     given: int
     pairs: Estimate
