@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import torch
 
 from .aliases import with_known_aliases
@@ -115,28 +114,29 @@ def _attributes(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     if len(lines) < 2 or tuple(lines[1].split()) != NAMES:
         raise DamagedFileError(f"{path}: expected CelebA's 40 attribute names in line 2")
-    frame = _words(path, lines[2:], len(NAMES) + 1)
-    values = frame.drop("column_0").to_numpy()
-    if not np.isin(values, ("-1", "1")).all():
+    rows = _words(path, lines[2:], len(NAMES) + 1)
+    words = "".join("".join(row[1:]) for row in rows)
+    bits = words.replace("-1", "0")
+    if len(bits) != len(rows) * len(NAMES) or words.strip("-1"):
         raise DamagedFileError(f"{path}: expected -1 or 1 for every attribute")
-    return tuple(frame["column_0"]), (values == "1").astype(np.int64)
+    values = np.frombuffer(bits.encode(), dtype=np.uint8).reshape(-1, len(NAMES)) == ord("1")
+    return tuple(row[0] for row in rows), values.astype(np.int64)
 
 
 def _partition(path: Path, names: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """0 train, 1 valid, 2 test for each of the names."""
-    frame = _words(path, path.read_text(encoding="utf-8").splitlines(), 2)
-    parts = dict(zip(frame["column_0"], frame["column_1"], strict=True))
+    parts = dict(_words(path, path.read_text(encoding="utf-8").splitlines(), 2))
     unassigned = [name for name in names if parts.get(name) not in ("0", "1", "2")]
     if unassigned:
         raise DamagedFileError(f"{path}: no part 0, 1 or 2 for {listed(unassigned)}")
     return np.array([int(parts[name]) for name in names], dtype=np.int64)
 
 
-def _words(path: Path, lines: list[str], width: int) -> pl.DataFrame:
+def _words(path: Path, lines: list[str], width: int) -> list[list[str]]:
     rows = [line.split() for line in lines if line.strip()]
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != width), None)
     if wrong is not None:
         raise DamagedFileError(
             f"{path}: expected {width} words in every row; row {wrong} has {len(rows[wrong - 1])}"
         )
-    return pl.DataFrame(rows, schema=[f"column_{i}" for i in range(width)], orient="row")
+    return rows

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from .card import Card
-from .errors import DataError, UnknownNameError, unknown
+from .errors import DataError, UnknownNameError, listed, unknown
 from .missing import hide_cells
 from .schema import Schema
 from .table import AttributeTable
@@ -23,7 +23,7 @@ class Records:
     table: AttributeTable
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images, attribute codes and the mask of observed codes; see `load`.
 
@@ -90,6 +90,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        names = listed(a.name for a in self.schema) or "none"
+        return f"Dataset({self.name!r}, {self.split!r}: {len(self)} images {shape}; attributes: {names})"
 
     def subset(self, rows: Sequence[int] | Int64[Tensor, " m"]) -> "Dataset":
         """The given rows, in the given order; what is hidden stays hidden.

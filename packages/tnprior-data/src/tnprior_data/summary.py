@@ -1,5 +1,6 @@
 """What is in a data set: counts, gaps, and which attributes know something about which."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from .dataset import Dataset
+
+ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,7 @@ def summary(ds: Dataset) -> Summary:
         rate = 1.0 - float(observed[:, a].double().mean()) if len(ds) else 0.0
         labelled = dict(zip(attribute.labels, counts, strict=True))
         attributes.append(AttributeSummary(attribute.name, attribute.aliases, labelled, rate))
-    pairs = [_dependence(ds, a, b) for a in range(len(ds.schema)) for b in range(a)]
-    pairs.sort(key=lambda pair: -pair.nats)
+    pairs = sorted(_dependences(ds), key=lambda pair: -pair.nats)
     return Summary(ds.name, ds.split, len(ds), ds.shape, mean, std, tuple(attributes), tuple(pairs), ds.notes)
 
 
@@ -90,13 +92,18 @@ def mutual_information(joint: Float64[Tensor, "a b"]) -> float:
     return max(0.0, float(terms.sum()))
 
 
-def _dependence(ds: Dataset, a: int, b: int) -> Dependence:
-    first, second = ds.schema[b], ds.schema[a]
-    both = ds.observed[:, a] & ds.observed[:, b]
-    sizes = len(first.labels), len(second.labels)
-    cells = ds.truth.codes[both, b] * sizes[1] + ds.truth.codes[both, a]
-    joint = torch.bincount(cells, minlength=sizes[0] * sizes[1]).reshape(sizes).double()
-    return Dependence(first.name, second.name, mutual_information(joint), int(both.sum()))
+def _dependences(ds: Dataset) -> Iterator[Dependence]:
+    """Every pair of attributes; all their tables of counts are blocks of one product of one-hot rows."""
+    sizes = [len(attribute.labels) for attribute in ds.schema]
+    starts = torch.tensor([0, *sizes]).cumsum(0)
+    joint = torch.zeros(int(starts[-1]), int(starts[-1]), dtype=torch.float64)
+    for codes, observed in zip(ds.codes.split(ROWS), ds.observed.split(ROWS), strict=True):
+        hot = torch.zeros(len(codes), len(joint)).scatter_(1, codes + starts[:-1], observed.float())
+        joint += hot.T @ hot
+    for b, second in enumerate(ds.schema):
+        for a, first in enumerate(ds.schema[:b]):
+            block = joint[starts[a] : starts[a + 1], starts[b] : starts[b + 1]]
+            yield Dependence(first.name, second.name, mutual_information(block), int(block.sum()))
 
 
 def _moments(x: Tensor) -> tuple[float, float]:

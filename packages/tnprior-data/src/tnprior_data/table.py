@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from .errors import TableError, UnknownNameError, unknown
+from .errors import TableError, UnknownNameError, listed, unknown
 from .schema import Attribute, Schema, select
 
 FILE_NAME = "file_name"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttributeTable:
     """What is known about n objects: integer codes and a mask of the cells that hold one.
 
@@ -103,6 +103,11 @@ class AttributeTable:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        known = int(self.observed.sum())
+        names = listed(a.name for a in self.schema) or "no attributes"
+        return f"AttributeTable({len(self)} rows, {known} of {self.observed.numel()} cells known; {names})"
+
     def row(self, index: int) -> dict[str, str | None]:
         """The labels of one object, None where missing."""
         return {
@@ -140,10 +145,13 @@ class AttributeTable:
 
     def frame(self) -> pl.DataFrame:
         """A polars frame of strings: `file_name`, then one column per attribute, null where missing."""
-        columns = {a.name: self.column(a.name) for a in self.schema}
-        return pl.DataFrame(
-            {FILE_NAME: list(self.names), **columns}, schema=dict.fromkeys((FILE_NAME, *columns), pl.String)
-        )
+        columns = [pl.Series(FILE_NAME, self.names, dtype=pl.String)]
+        for attribute, codes, known in zip(
+            self.schema, self.codes.unbind(1), self.observed.unbind(1), strict=True
+        ):
+            rows = pl.Series(codes.numpy()).set(pl.Series(~known.numpy()), None)
+            columns.append(pl.Series(attribute.name, attribute.labels, dtype=pl.String).gather(rows))
+        return pl.DataFrame(columns)
 
 
 def format_table(table: AttributeTable) -> str:
@@ -156,9 +164,7 @@ def format_table(table: AttributeTable) -> str:
     file_name,n
     a.png,3
     """
-    frame = table.frame()
-    rows = (frame.columns, *frame.iter_rows())
-    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
+    return table.frame().write_csv(quote_style="necessary")
 
 
 def write_table(table: AttributeTable, path: str | Path) -> None:
@@ -198,13 +204,6 @@ def check_unique(names: Sequence[str], source: str = "table") -> None:
                 "keep one row per file"
             )
         seen[name] = number
-
-
-def _cell(text: str | None) -> str:
-    """Quoted where a reader would misunderstand it; Python's own writer forgets a lone carriage return."""
-    if text is None:
-        return ""
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _encode(column: pl.Series, attribute: Attribute, names: tuple[str, ...], source: str) -> pl.Series:
