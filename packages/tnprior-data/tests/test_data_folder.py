@@ -1,13 +1,17 @@
 """Folders and zips of images with a table beside them."""
 
+import contextlib
 import io
+import posixpath
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tnprior_data import (
@@ -20,6 +24,7 @@ from tnprior_data import (
     load,
     open_folder,
 )
+from tnprior_data.source import inside
 
 
 def png(level: int, side: int = 8) -> bytes:
@@ -227,6 +232,26 @@ def test_a_table_further_down_is_pointed_at(tmp_path: Path) -> None:
     (tmp_path / "deep" / "metadata.csv").write_bytes(GOOD["metadata.csv"])
     with pytest.raises(MissingFilesError, match=r"there is one in deep/metadata\.csv: name that folder"):
         open_folder(tmp_path)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("./\\\\ab: \0"), max_size=12) | st.text(max_size=12))
+def test_no_file_name_whatever_leaves_its_folder(name: str) -> None:
+    root = PurePosixPath("/root")
+    with contextlib.suppress(DataError):
+        inner = inside(name, "here")
+        assert posixpath.normpath(root / inner).startswith("/root/")
+        assert PureWindowsPath("C:/root").joinpath(inner).as_posix().startswith("C:/root/")
+
+
+def test_odd_names_that_stay_inside_are_fine(tmp_path: Path) -> None:
+    names = ["..a.png", "12:30.png", "x/../b.png", "ü é.png"]
+    (tmp_path / "metadata.csv").write_bytes(
+        table([f"{name},{i % 2},{i % 3}" for i, name in enumerate(names)])
+    )
+    for name in ("..a.png", "12:30.png", "b.png", "ü é.png"):
+        (tmp_path / name).write_bytes(png(1))
+    assert open_folder(tmp_path, split=None).names == ("..a.png", "12:30.png", "b.png", "ü é.png")
 
 
 def test_members_of_a_zip_cannot_escape(tmp_path: Path) -> None:

@@ -143,6 +143,5 @@ def _entry(name: str) -> Entry:
 
 def _is_path(name: str | Path) -> bool:
     text = str(name)
-    return (
-        isinstance(name, Path) or os.sep in text or text.endswith(".zip") or Path(text).expanduser().exists()
-    )
+    looks_like_one = os.sep in text or text.lower().endswith((".zip", ".csv"))
+    return isinstance(name, Path) or looks_like_one or Path(text).expanduser().exists()

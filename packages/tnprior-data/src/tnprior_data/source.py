@@ -1,6 +1,7 @@
 """Where files lie: a folder, a zip or a tar archive, read in place and never unpacked."""
 
 import hashlib
+import lzma
 import posixpath
 import tarfile
 import zipfile
@@ -9,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 
 from .errors import DamagedFileError, DataError, MissingFilesError
 
 MOST_BYTES = 1 << 30
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Source(ABC):
@@ -105,14 +106,7 @@ class Zip(Source):
             raise DamagedFileError(f"{self.path}: {name} unpacks to more than {MOST_BYTES:,} bytes")
         try:
             return self._zip.read(info)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except (*BROKEN, zipfile.BadZipFile, RuntimeError) as error:
             raise DamagedFileError(f"{self.path}: cannot read member {name}: {error}") from None
 
     def fingerprint(self, names: Sequence[str]) -> str:
@@ -120,14 +114,17 @@ class Zip(Source):
 
 
 class Tar(Source):
-    """Members of a (compressed) tar archive, read once in their order and kept in memory."""
+    """Members of a (compressed) tar archive, read once in their order and kept in memory.
+
+    Raises:
+        DamagedFileError: not a tar archive.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._lock = Lock()
+        self._members = self._read_all()
 
-    @cached_property
-    def _members(self) -> dict[str, bytes]:
+    def _read_all(self) -> dict[str, bytes]:
         members: dict[str, bytes] = {}
         try:
             with tarfile.open(self.path) as archive:
@@ -135,7 +132,7 @@ class Tar(Source):
                     file = archive.extractfile(info) if info.isfile() and info.size <= MOST_BYTES else None
                     if file is not None:
                         members[info.name] = file.read()
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        except (*BROKEN, tarfile.TarError) as error:
             raise DamagedFileError(f"{self.path}: expected a tar archive; {error}") from None
         return members
 
@@ -146,11 +143,9 @@ class Tar(Source):
         return name in self._members
 
     def read(self, name: str) -> bytes:
-        with self._lock:
-            members = self._members
-        if name not in members:
+        if name not in self._members:
             raise MissingFilesError(f"{self.path} has no member {name}")
-        return members[name]
+        return self._members[name]
 
     def fingerprint(self, names: Sequence[str]) -> str:
         return _digest((name, hashlib.sha256(self.read(name)).hexdigest()) for name in names)
@@ -180,7 +175,8 @@ def inside(name: str, source: str) -> str:
     'img/a.png'
     """
     normal = posixpath.normpath(name.replace("\\", "/"))
-    if normal.startswith(("/", "..")) or normal == "." or ":" in normal.split("/")[0] or "\0" in normal:
+    drive = normal[1:2] == ":"
+    if normal.startswith(("/", "../")) or normal in (".", "..") or drive or "\0" in normal:
         raise DataError(f"{source}: file name {name!r} leaves the folder; expected a path relative to it")
     return normal
 
