@@ -44,7 +44,7 @@ def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -
     >>> log_mass(rows, cores, closed=False).exp()
     tensor([6.])
     """
-    result: Tensor = _LogMass.apply(closed, *rows, *cores)  # type: ignore[no-untyped-call]
+    result: Tensor = _LogMass.apply(closed, *rows, *cores)
     return result
 
 
@@ -74,7 +74,7 @@ def advance(left: Tensor, row: Tensor, core: Tensor) -> Tensor:
     >>> advance(torch.ones(1, 1, 2), torch.ones(1, 3), torch.ones(3, 2, 2))
     tensor([[[6., 6.]]])
     """
-    batch, ranks, _ = left.shape
+    ranks = left.shape[1]
     if ranks > 1 or row.shape[0] == 1:
         return left @ transfer(row, core)
     # One row per example: weight first, so that site and bond are summed by one matrix product.
@@ -93,7 +93,7 @@ def retreat(right: Tensor, row: Tensor, core: Tensor) -> Tensor:
 
 class _LogMass(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, closed: bool, *tensors: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, closed: bool, *tensors: Tensor) -> Tensor:
         rows, cores = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
         left = opening(cores[0], closed=closed)
         end = opening(cores[0], closed=True).mT if closed else cores[-1].new_ones(1, cores[-1].shape[2], 1)
@@ -109,7 +109,7 @@ class _LogMass(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         count = len(ctx.saved_tensors) // 3
         saved = ctx.saved_tensors
         rows, cores, messages = saved[:count], saved[count : 2 * count], saved[2 * count :]

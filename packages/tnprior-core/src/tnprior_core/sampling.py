@@ -1,152 +1,118 @@
 """Exact sampling of a train or ring through its bond indices.
 
-Non-negative cores make the network a latent-variable model whose hidden states are the bond indices. With
-the right messages `R_k`, draw the closing index, then each next bond from
+Non-negative cores make the network a latent-variable model whose hidden states are the bond indices. Draw all
+bonds first, then every component from
 
-    p(a' | a, c) proportional to A_k[a, a'] R_{k+1}[a', c],
+    p(s | a, a') proportional to w_k[s] Q_k[s, a, a'].
 
-then every component from `p(s | a, a') proportional to w_k[s] Q_k[s, a, a']`. O(K (m + N)) work per sample after the
-messages, which samples with the same evidence share, against O(K m^3) for the chain rule over components.
+Draws that share their evidence find their bonds by halving (`tree`), draws with evidence of their own one site
+after the other (`walk`). O(K (log m + log N)) work per sample once the tables stand, against O(K m^3) for the chain
+rule over components.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tnprior_core.contract import opening, transfer
+from tnprior_core.parallel import Spread, spreading
+from tnprior_core.tables import cumulate, look_up, numbered
+from tnprior_core.tree import draw_bonds
+from tnprior_core.walk import pick, walk_states
 
 __all__ = ["draw_states", "pick"]
+
+_AT_ONCE = 1 << 14
+
+
+class _Alike(NamedTuple):
+    """Sites with cores of one shape: distribution functions (N, n, m m') of their components, given both bonds."""
+
+    sites: Tensor
+    table: Tensor
+    width: int
 
 
 def draw_states(
     rows: Sequence[Tensor], cores: Sequence[Tensor], uniform: Tensor, which: Tensor | None, *, closed: bool
 ) -> Tensor:
-    """Return component indices (K, S) of S independent draws, one column each.
+    """Return component indices (K, S) int32 of S independent draws, one column each.
 
     rows, cores
         as in `contract.log_mass`: weight rows (B, N_k) or (1, N_k), cores (N_k, m_k, m_{k+1}).
     uniform
-        (2 K + 1, S) noise in [0, 1): one for the closing, one per bond, one per component.
+        (at least 2 K + 1, S) noise in [0, 1): the ends, the bonds, the components. Column i alone decides draw i.
     which
         (S,) the batch row whose evidence each draw obeys; None where one row serves all of them.
 
-    >>> states = draw_states(
-    ...     [torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3, torch.rand(7, 5), None, closed=False
-    ... )
-    >>> states.shape
+    >>> rows, cores = [torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3
+    >>> draw_states(rows, cores, torch.rand(7, 5), None, closed=False).shape
     torch.Size([3, 5])
     """
-    count = len(rows)
-    transfers = [transfer(row, core) for row, core in zip(rows, cores, strict=True)]
-    rights, scale = _right_messages(transfers, cores, closed=closed)
-    closing, bond = _draw_closing(rights[0], scale, cores[0], uniform[0], which, closed=closed)
-    bonds = [bond]
-    for k in range(count - 1 if closed else count):
-        bond = _draw_bond(transfers[k], rights[k + 1], bond, closing, uniform[1 + k], which)
-        bonds.append(bond)
-    if closed:
-        bonds.append(closing)
-    return torch.stack(
-        [
-            _draw_component(rows[k], cores[k], bonds[k], bonds[k + 1], uniform[1 + count + k], which)
-            for k in range(count)
-        ]
-    )
+    with torch.no_grad():
+        if which is not None:
+            return walk_states(rows, cores, uniform, which, closed=closed)
+        return _draw_shared(rows, cores, uniform, closed=closed)
 
 
-def pick(weights: Tensor, uniform: Tensor) -> Tensor:
-    """Draw an index per row in proportion to `weights` (S, n) by inverting the cumulative sum.
-
-    An entry of weight zero is never drawn. No normalisation and no multinomial kernel, so that the draw
-    is a function of its own row and number alone.
-
-    >>> pick(torch.tensor([[0.0, 2.0, 2.0]]), torch.tensor([0.4]))
-    tensor([1])
-    """
-    cumulative = weights.cumsum(1)
-    return (cumulative[:, :-1] <= (uniform * cumulative[:, -1]).unsqueeze(1)).sum(1)
-
-
-def _right_messages(
-    transfers: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool
-) -> tuple[list[Tensor], Tensor]:
-    """Messages R_k transposed, (B, r, m_k), each row scaled to a peak of one; and the log scale of R_1.
-
-    Only ratios within a row enter a draw, so every closing index keeps its own scale: a ring whose
-    halves favour different closings cannot underflow.
-    """
-    last = cores[-1].shape[2]
-    end = opening(cores[0], closed=True) if closed else cores[-1].new_ones(1, 1, last)
-    rights, log_scale = [end], end.new_zeros(1, end.shape[1])
-    for matrix in reversed(transfers):
-        right = rights[-1] @ matrix.mT
-        peak = right.amax(2, keepdim=True).clamp_min(torch.finfo(right.dtype).tiny)
-        rights.append(right / peak)
-        log_scale = log_scale + peak.squeeze(2).log()
-    return rights[::-1], log_scale
+def _draw_shared(rows: Sequence[Tensor], cores: Sequence[Tensor], uniform: Tensor, *, closed: bool) -> Tensor:
+    count, draws = len(cores), uniform.shape[1]
+    states = torch.empty(count, draws, dtype=torch.int32, device=uniform.device)
+    with spreading(uniform.device) as spread:
+        transfers, groups = _prepare(rows, cores, spread)
+        for start in range(0, draws, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            bonds = draw_bonds(transfers, uniform[:count, part], spread, closed=closed)
+            noise = uniform[count + 1 : 2 * count + 1, part]
+            for alike in groups:
+                _draw_components(alike, bonds, noise, states[:, part], spread)
+    return states
 
 
-def _draw_closing(
-    right: Tensor, log_scale: Tensor, core: Tensor, uniform: Tensor, which: Tensor | None, *, closed: bool
-) -> tuple[Tensor, Tensor]:
-    scale = (log_scale - log_scale.amax(1, keepdim=True)).exp()
-    weights = (opening(core, closed=closed) * right * scale.unsqueeze(2)).flatten(1)
-    index = pick(_for_draws(weights, uniform, which), uniform)
-    rank = core.shape[1]
-    return index // rank, index % rank
+def _prepare(rows: Sequence[Tensor], cores: Sequence[Tensor], spread: Spread) -> tuple[Tensor, list[_Alike]]:
+    """Tables of the components, and the transfers (K, m, m), the smaller ones filled up with zeros."""
+    by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
+    for site, core in enumerate(cores):
+        by_shape[core.shape].append(site)
+    rank = max(max(core.shape[1:]) for core in cores)
+    transfers = cores[0].new_zeros(len(cores), rank, rank)
+    groups = []
+    for (_, before, after), sites in by_shape.items():
+        alike, totals = _tabulate(sites, rows, cores, spread)
+        transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
+        groups.append(alike)
+    return transfers, groups
 
 
-def _draw_bond(
-    matrix: Tensor, right: Tensor, bond: Tensor, closing: Tensor, uniform: Tensor, which: Tensor | None
-) -> Tensor:
-    rank, closings, width = matrix.shape[1], right.shape[1], matrix.shape[2]
-    if which is None and bond.shape[0] > rank * closings:
-        table = matrix[0].unsqueeze(1) * right[0]
-        return _look_up(table.view(-1, width), bond * closings + closing, uniform)
-    start = bond if which is None or matrix.shape[0] == 1 else which * rank + bond
-    ahead = matrix.flatten(0, 1).index_select(0, start)
-    closed = closing if which is None or right.shape[0] == 1 else which * closings + closing
-    return pick(ahead * right.flatten(0, 1).index_select(0, closed), uniform)
+def _tabulate(
+    sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], spread: Spread
+) -> tuple[_Alike, Tensor]:
+    """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
+    states, before, after = cores[sites[0]].shape
+    table = cores[0].new_empty(states, len(sites), before * after)
+    totals = table.new_empty(len(sites), before * after)
+
+    def fill(part: slice) -> None:
+        weights = torch.stack([cores[k].flatten(1) for k in sites[part]], 1)
+        weights *= torch.stack([rows[k][0] for k in sites[part]], 1).unsqueeze(2)
+        totals[part] = cumulate(weights.flatten(1)).view(-1, before * after)
+        table[:, part] = weights
+
+    spread(fill, len(sites), table[:, 0].numel() // 2)
+    return _Alike(torch.tensor(sites, device=table.device), table, after), totals
 
 
-def _draw_component(
-    row: Tensor, core: Tensor, bond: Tensor, ahead: Tensor, uniform: Tensor, which: Tensor | None
-) -> Tensor:
-    rank, width = core.shape[1:]
-    table = core.permute(1, 2, 0).reshape(rank * width, -1)
-    edge = bond * width + ahead
-    if row.shape[0] == 1:
-        weighted = table * row
-        if bond.shape[0] > rank * width:
-            return _look_up(weighted, edge, uniform)
-        return pick(weighted.index_select(0, edge), uniform)
-    return pick(table.index_select(0, edge) * _for_draws(row, uniform, which), uniform)
+def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor, spread: Spread) -> None:
+    """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
 
+    def draw(part: slice) -> None:
+        sites, table = alike.sites[part], alike.table[:, part].contiguous()
+        edge = bonds.index_select(0, sites) * alike.width + bonds.index_select(0, sites + 1)
+        columns = numbered(edge, table.shape[2])
+        states[sites] = look_up(table.flatten(1), columns, uniform.index_select(0, sites))
 
-def _look_up(table: Tensor, which: Tensor, uniform: Tensor) -> Tensor:
-    """`pick(table[which], uniform)` where many draws share few rows: a binary search in the cumulative rows."""
-    rows, width = table.shape
-    padded = 1 << (width - 1).bit_length()
-    flat = table.new_full((rows, padded), torch.inf)
-    torch.cumsum(table, 1, out=flat[:, :width])
-    total = flat[:, width - 1].clone()
-    flat[:, width - 1] = torch.inf
-    flat = flat.flatten()
-    level = uniform * total.index_select(0, which)
-    start = which * padded
-    position = start.clone()
-    step = padded // 2
-    while step:
-        passed = flat[step - 1 :].index_select(0, position) <= level
-        position.add_(passed, alpha=step)
-        step //= 2
-    return position - start
-
-
-def _for_draws(weights: Tensor, uniform: Tensor, which: Tensor | None) -> Tensor:
-    if weights.shape[0] == 1:
-        return weights.expand(uniform.shape[0], -1)
-    return weights if which is None else weights.index_select(0, which)
+    spread(draw, len(alike.sites), bonds.shape[1])

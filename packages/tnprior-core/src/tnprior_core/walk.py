@@ -1,0 +1,113 @@
+"""Exact sampling of a train or ring one site after the other, where draws have evidence of their own.
+
+With the right messages `R_k`, draw the closing index, then each next bond from
+
+    p(a' | a, c) proportional to A_k[a, a'] R_{k+1}[a', c],
+
+then every component: O(K (m + N)) work per sample after the messages, which draws with the same evidence share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tnprior_core.contract import opening, transfer
+
+__all__ = ["pick", "walk_states"]
+
+
+def walk_states(
+    rows: Sequence[Tensor], cores: Sequence[Tensor], uniform: Tensor, which: Tensor, *, closed: bool
+) -> Tensor:
+    """Return component indices (K, S) int32 of S independent draws, one column each.
+
+    rows, cores
+        as in `contract.log_mass`: weight rows (B, N_k) or (1, N_k), cores (N_k, m_k, m_{k+1}).
+    uniform
+        (2 K + 1, S) noise in [0, 1): one for the closing, one per bond, one per component.
+    which
+        (S,) the batch row whose evidence each draw obeys.
+
+    >>> rows, cores = [torch.eye(2)] * 3, [torch.ones(2, 1, 1)] * 3
+    >>> walk_states(rows, cores, torch.rand(7, 2), torch.tensor([0, 1]), closed=False)[0]
+    tensor([0, 1], dtype=torch.int32)
+    """
+    count = len(rows)
+    transfers = [transfer(row, core) for row, core in zip(rows, cores, strict=True)]
+    rights, scale = _right_messages(transfers, cores, closed=closed)
+    closing, bond = _draw_closing(rights[0], scale, cores[0], uniform[0], which, closed=closed)
+    bonds = [bond]
+    for k in range(count - 1 if closed else count):
+        bond = _draw_bond(transfers[k], rights[k + 1], bond, closing, uniform[1 + k], which)
+        bonds.append(bond)
+    if closed:
+        bonds.append(closing)
+    states = uniform.new_empty(count, uniform.shape[1], dtype=torch.int32)
+    for k in range(count):
+        states[k] = _draw_component(rows[k], cores[k], bonds[k], bonds[k + 1], uniform[1 + count + k], which)
+    return states
+
+
+def pick(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Draw an index per row in proportion to `weights` (S, n) by inverting the cumulative sum.
+
+    An entry of weight zero is never drawn. No normalisation and no multinomial kernel, so that the draw
+    is a function of its own row and number alone.
+
+    >>> pick(torch.tensor([[0.0, 2.0, 2.0]]), torch.tensor([0.4]))
+    tensor([1])
+    """
+    cumulative = weights.cumsum(1)
+    return (cumulative[:, :-1] <= (uniform * cumulative[:, -1]).unsqueeze(1)).sum(1)
+
+
+def _right_messages(
+    transfers: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool
+) -> tuple[list[Tensor], Tensor]:
+    """Messages R_k transposed, (B, r, m_k), each row scaled to a peak of one; and the log scale of R_1.
+
+    Only ratios within a row enter a draw, so every closing index keeps its own scale: a ring whose
+    halves favour different closings cannot underflow.
+    """
+    last = cores[-1].shape[2]
+    end = opening(cores[0], closed=True) if closed else cores[-1].new_ones(1, 1, last)
+    rights, log_scale = [end], end.new_zeros(1, end.shape[1])
+    for matrix in reversed(transfers):
+        right = rights[-1] @ matrix.mT
+        peak = right.amax(2, keepdim=True).clamp_min(torch.finfo(right.dtype).tiny)
+        rights.append(right / peak)
+        log_scale = log_scale + peak.squeeze(2).log()
+    return rights[::-1], log_scale
+
+
+def _draw_closing(
+    right: Tensor, log_scale: Tensor, core: Tensor, uniform: Tensor, which: Tensor, *, closed: bool
+) -> tuple[Tensor, Tensor]:
+    scale = (log_scale - log_scale.amax(1, keepdim=True)).exp()
+    weights = (opening(core, closed=closed) * right * scale.unsqueeze(2)).flatten(1)
+    index = pick(_for_draws(weights, uniform, which), uniform)
+    rank = core.shape[1]
+    return index // rank, index % rank
+
+
+def _draw_bond(
+    matrix: Tensor, right: Tensor, bond: Tensor, closing: Tensor, uniform: Tensor, which: Tensor
+) -> Tensor:
+    rank, closings = matrix.shape[1], right.shape[1]
+    ahead = matrix.flatten(0, 1).index_select(0, bond if matrix.shape[0] == 1 else which * rank + bond)
+    closed = closing if right.shape[0] == 1 else which * closings + closing
+    return pick(ahead * right.flatten(0, 1).index_select(0, closed), uniform)
+
+
+def _draw_component(
+    row: Tensor, core: Tensor, bond: Tensor, ahead: Tensor, uniform: Tensor, which: Tensor
+) -> Tensor:
+    chosen = core.flatten(1).index_select(1, bond * core.shape[2] + ahead).mT
+    return pick(chosen * _for_draws(row, uniform, which), uniform)
+
+
+def _for_draws(weights: Tensor, uniform: Tensor, which: Tensor) -> Tensor:
+    return weights.expand(uniform.shape[0], -1) if weights.shape[0] == 1 else weights.index_select(0, which)

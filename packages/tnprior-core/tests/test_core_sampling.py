@@ -1,0 +1,192 @@
+"""The samplers against enumeration, against themselves in batches, and where floats run out."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from tnprior_core.noise import draw_noise
+from tnprior_core.parallel import spreading
+from tnprior_core.sampling import draw_states, pick
+from tnprior_core.tables import cumulate, look_up
+
+SHAPES = {
+    "train": (False, [(3, 2, 3), (2, 3, 2), (4, 2, 4)]),
+    "train of open ends": (False, [(3, 1, 3), (2, 3, 3), (2, 3, 1)]),
+    "ring": (True, [(3, 2, 3), (2, 3, 2), (4, 2, 2)]),
+    "longer ring": (True, [(2, 3, 3)] * 5),
+    "one site": (False, [(5, 2, 2)]),
+    "ring of one site": (True, [(5, 3, 3)]),
+}
+
+
+def make(name: str, seed: int = 0) -> tuple[bool, list[torch.Tensor]]:
+    closed, shapes = SHAPES[name]
+    generator = torch.Generator().manual_seed(seed)
+    cores = [torch.rand(shape, generator=generator) ** 3 for shape in shapes]
+    return closed, [torch.where(core < 0.02, 0.0, core) for core in cores]
+
+
+def enumerate_states(rows: list[torch.Tensor], cores: list[torch.Tensor], closed: bool) -> torch.Tensor:
+    masses = torch.zeros([len(core) for core in cores], dtype=torch.float64)
+    for states in itertools.product(*(range(len(core)) for core in cores)):
+        product = torch.eye(cores[0].shape[1], dtype=torch.float64)
+        for row, core, state in zip(rows, cores, states, strict=True):
+            product = product @ (row[state].double() * core[state].double())
+        masses[states] = product.trace() if closed else product.sum()
+    return masses / masses.sum()
+
+
+def chi_square(states: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
+    """Statistic and its bound at about five standard deviations; impossible states must not occur."""
+    index = torch.zeros(states.shape[1], dtype=torch.long)
+    for row, size in zip(states.long(), exact.shape, strict=True):
+        index = index * size + row
+    expected = exact.flatten() * states.shape[1]
+    found = torch.bincount(index, minlength=len(expected)).double()
+    assert found[expected == 0].sum() == 0
+    possible = expected > 0
+    statistic = ((found - expected)[possible].square() / expected[possible]).sum()
+    freedom = int(possible.sum()) - 1
+    return float(statistic), freedom + 5 * math.sqrt(2 * freedom) + 5
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_frequencies_match_enumeration(name):
+    closed, cores = make(name)
+    rows = [
+        torch.rand(1, len(core), generator=torch.Generator().manual_seed(k)) for k, core in enumerate(cores)
+    ]
+    uniform = draw_noise(2 * len(cores) + 1, 0, 60_000, seed=3).uniform
+    states = draw_states(rows, cores, uniform, None, closed=closed)
+    statistic, bound = chi_square(states, enumerate_states([row[0] for row in rows], cores, closed))
+    assert statistic < bound
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_draw_obeys_the_evidence_of_its_own_row(name):
+    closed, cores = make(name, seed=1)
+    generator = torch.Generator().manual_seed(5)
+    rows = [torch.rand(2, len(core), generator=generator) ** 2 for core in cores]
+    rows[0][1] = torch.eye(len(cores[0]))[1]
+    which = torch.arange(60_000) % 2
+    uniform = draw_noise(2 * len(cores) + 1, 0, 60_000, seed=4).uniform
+    states = draw_states(rows, cores, uniform, which, closed=closed)
+    for example in (0, 1):
+        exact = enumerate_states([row[example] for row in rows], cores, closed)
+        statistic, bound = chi_square(states[:, which == example], exact)
+        assert statistic < bound
+
+
+def test_evidence_of_some_sites_may_be_shared():
+    closed, cores = make("longer ring")
+    rows = [torch.ones(1, 2)] * 4 + [torch.eye(2)]
+    uniform = draw_noise(11, 0, 1000, seed=4).uniform
+    which = torch.arange(1000) % 2
+    states = draw_states(rows, cores, uniform, which, closed=closed)
+    torch.testing.assert_close(states[-1].long(), which)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rank", [2, 9])
+def test_a_draw_has_the_same_bits_in_any_batch(closed, dtype, rank):
+    """Few draws gather weights, many share tables, more than 2^14 come in parts: all must agree."""
+    generator = torch.Generator().manual_seed(2)
+    cores = [torch.rand(3 + k % 2, rank, rank, generator=generator, dtype=dtype) for k in range(13)]
+    rows = [torch.rand(1, len(core), generator=generator, dtype=dtype) for core in cores]
+    uniform = draw_noise(27, 0, 20_000, seed=1).uniform.to(dtype)
+    whole = draw_states(rows, cores, uniform, None, closed=closed)
+    for start, stop in [(0, 1), (5, 6), (7, 27), (100, 1100), (16_000, 20_000)]:
+        part = draw_states(rows, cores, uniform[:, start:stop], None, closed=closed)
+        assert torch.equal(part, whole[:, start:stop])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(threads):
+    cores = [torch.rand(4, 5, 5, generator=torch.Generator().manual_seed(k)) for k in range(20)]
+    rows, uniform = [torch.ones(1, 4)] * 20, draw_noise(41, 0, 3000, seed=1).uniform
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = draw_states(rows, cores, uniform, None, closed=True)
+        torch.set_num_threads(threads)
+        assert torch.equal(draw_states(rows, cores, uniform, None, closed=True), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_impossible_states_are_never_drawn_even_at_the_ends_of_the_unit_interval():
+    table = torch.tensor([[0.0], [1.0], [0.0], [1.0 / 3], [0.0]]).repeat(1, 2)
+    cumulate(table)
+    level = torch.tensor([0.0, 1 - 2.0**-24, 0.75, 0.74])
+    column = torch.tensor([0, 1, 0, 1], dtype=torch.int32)
+    assert look_up(table, column, level).tolist() == [1, 3, 3, 1]
+    assert pick(table.new_tensor([[0.0, 1.0, 0.0]]), torch.tensor([0.0])).tolist() == [1]
+
+
+@pytest.mark.parametrize("outcomes", [1, 2, 3, 9, 11, 20, 33])
+def test_tables_sum_in_one_way_whatever_stands_beside(outcomes):
+    weights = torch.rand(outcomes, 50, generator=torch.Generator().manual_seed(outcomes))
+    weights[outcomes // 2, ::3] = 0
+    table = weights.clone()
+    total = cumulate(table)
+    torch.testing.assert_close(total, weights.sum(0))
+    torch.testing.assert_close(table, weights.cumsum(0) / weights.sum(0).clamp_min(1e-30))
+    assert bool((table.diff(dim=0) >= 0).all())
+    assert torch.equal(table[-1] > 0, total > 0)
+    single = weights[:, 7:8].clone()
+    cumulate(single)
+    assert torch.equal(single, table[:, 7:8])
+    if outcomes > 2:
+        zero = outcomes // 2
+        assert torch.equal(table[zero, ::3], table[zero - 1, ::3])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_blocks_of_a_ring_that_differ_by_more_than_a_float_can_hold(batched):
+    """Two closings, of 10^-60 and 1 in the left half and the reverse in the right half: both are equally likely."""
+    sites = 40
+    factor = 1e-3
+    left, right = torch.diag(torch.tensor([factor, 1.0])), torch.diag(torch.tensor([1.0, factor]))
+    cores = [(left if k < sites // 2 else right).expand(2, 2, 2) for k in range(sites)]
+    copies = 2 if batched else 1
+    rows = [torch.ones(copies, 2)] * sites
+    uniform = draw_noise(2 * sites + 1, 0, 4000, seed=8).uniform
+    which = torch.arange(4000) % 2 if batched else None
+    # The component of a site does not tell its bond, so give every bond a component of its own.
+    marked = torch.eye(2).view(2, 2, 1) * torch.eye(2).view(2, 1, 2)
+    cores[0], cores[-1] = marked * factor, marked * factor
+    cores[0][1] /= factor
+    cores[-1][0] /= factor
+    states = draw_states(rows, cores, uniform, which, closed=True)
+    assert torch.equal(states[0], states[-1])
+    assert abs(states[0].float().mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_thousand_sites(closed):
+    generator = torch.Generator().manual_seed(0)
+    cores = [torch.rand(4, 3, 3, generator=generator) * 1e-3 for _ in range(1000)]
+    uniform = draw_noise(2001, 0, 50, seed=0).uniform
+    states = draw_states([torch.ones(1, 4)] * 1000, cores, uniform, None, closed=closed)
+    assert states.shape == (1000, 50)
+    assert 1.3 < states.float().mean() < 1.7
+
+
+def test_sampling_records_no_gradient_and_changes_no_input():
+    cores = [torch.rand(2, 2, 2, requires_grad=True) for _ in range(4)]
+    rows, uniform = [torch.ones(1, 2)] * 4, torch.rand(9, 30)
+    kept = [core.detach().clone() for core in cores]
+    states = draw_states(rows, cores, uniform, None, closed=True)
+    assert not states.requires_grad
+    assert all(torch.equal(core, copy) for core, copy in zip(cores, kept, strict=True))
+
+
+def test_errors_of_threads_reach_the_caller():
+    def fail(part):
+        raise ValueError("from inside")
+
+    with spreading(torch.device("cpu")) as spread, pytest.raises(ValueError, match="from inside"):
+        spread(fail, 10, 1)
