@@ -55,6 +55,7 @@ def test_beards_of_celebrities_are_mens(celebrities: Dataset) -> None:
     assert pairs["Male", "No_Beard"] > 0.05 > pairs["Young", "Wearing_Hat"]
 
 
+@pytest.mark.slow
 @there("cifar10_jpg.tar.xz")
 def test_cifar_copies_have_a_thousand_of_each_class(tmp_path: Path) -> None:
     ds = load("cifar10", root=ROOT, split="test", cache=tmp_path)
