@@ -27,6 +27,12 @@ def declared(package: str) -> set[str]:
     }
 
 
+def used(package: str) -> set[str]:
+    """Distributions that the modules of a package import."""
+    names = {name for source in sources(package) for name in imported(source)}
+    return {DISTRIBUTION.get(name, name.replace("_", "-")) for name in names}
+
+
 def faults(package: str) -> list[str]:
     """Imports that a package is not entitled to, each with its place."""
     known = declared(package) | {package}
@@ -51,6 +57,12 @@ def test_imports_only_what_it_declares_and_what_its_place_allows(package: str) -
 def test_declares_exactly_the_neighbours_it_may_import(package: str) -> None:
     neighbours = {name for name in declared(package) if name.startswith("tnprior-")}
     assert neighbours == {name.replace("_", "-") for name in MAY_IMPORT[package]}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_uses_everything_it_declares(package: str) -> None:
+    project = tomllib.loads((FOLDERS[package] / "pyproject.toml").read_text())["project"]
+    assert {Requirement(text).name for text in project["dependencies"]} - used(package) == set()
 
 
 def test_an_import_against_the_direction_is_seen(tmp_path, monkeypatch) -> None:
