@@ -34,7 +34,7 @@ CORE, MODELS, DATA, EVAL, CLI = ALL = (
     "packages/tnprior-eval",
     "cli",
 )
-EXTRAS = {MODELS: "[tensorboard]", EVAL: "[plots]", CLI: "[tensorboard]"}
+EXTRAS = {MODELS: "[tensorboard]", CLI: "[tensorboard]"}
 # What each package declares to need of this checkout: the registry does not have it.
 NEEDS = {CORE: (), MODELS: (CORE,), DATA: (), EVAL: (), CLI: (CORE, MODELS, DATA, EVAL)}
 SOURCES = [f"{package}/src" for package in ALL]
