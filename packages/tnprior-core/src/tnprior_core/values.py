@@ -11,6 +11,7 @@ from tnprior_core.knowledge import Knowledge, SoftLabels, SoftNormal
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup
 from tnprior_core.noise import Noise, draw_noise
 from tnprior_core.normal import truncated_draw
+from tnprior_core.parallel import spreading
 from tnprior_core.sampling import pick
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first
     like, batch, width = p._like(), p.knowledge.batch, len(p.legs.sites)
     if count == 0 or batch == 0:
         return like.new_zeros(*((count,) if batch is None else (count, batch)), width)
-    uniforms = 3 * width + 1
+    emits = any(isinstance(group, LabelLegs) and group.log_emission is not None for group in p.legs.groups)
+    uniforms = (3 if emits else 2) * width + 1
     if batch is None:
         noise = draw_noise(uniforms, width, count, seed=seed, first=first)
         which = None
@@ -47,16 +49,11 @@ def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first
 def _draw_group(
     group: LegGroup, knowledge: Knowledge, states: Tensor, noise: Noise, which: Tensor | None, values: Tensor
 ) -> None:
-    sites = torch.as_tensor(group.sites, device=states.device)
-    component = states.index_select(0, sites)
     if isinstance(group, GaussianLegs):
-        offset = torch.arange(len(group.sites), device=states.device).unsqueeze(1) * group.states
-        flat = (component + offset).flatten()
-        mean = group.mean.flatten().index_select(0, flat).view_as(component)
-        sigma = group.log_sigma.exp().flatten().index_select(0, flat).view_as(component)
-        values[sites] = torch.addcmul(mean, sigma, noise.normal.index_select(0, sites))
+        _draw_normals(group, states, noise.normal, values)
     elif group.log_emission is None:
-        values[sites] = component.to(values)
+        sites = torch.as_tensor(group.sites, device=states.device)
+        values.index_copy_(0, sites, states.index_select(0, sites).to(values))
     for at, site in enumerate(group.sites):
         soft = knowledge.soft.get(site)
         if isinstance(group, GaussianLegs) and isinstance(soft, SoftNormal):
@@ -67,6 +64,22 @@ def _draw_group(
             values[site] = _draw_label(group.log_emission[at], likelihood, states[site], uniform, which).to(
                 values
             )
+
+
+def _draw_normals(group: GaussianLegs, states: Tensor, normal: Tensor, values: Tensor) -> None:
+    """Values `mu_s + sigma_s eps` of all sites of a group, given their components."""
+    sites = torch.as_tensor(group.sites, device=states.device)
+    mean, sigma = group.mean.flatten(), group.log_sigma.exp().flatten()
+    offset = torch.arange(0, mean.numel(), group.states, dtype=torch.int32, device=states.device).unsqueeze(1)
+
+    def fill(part: slice) -> None:
+        chosen = sites[part]
+        flat = (states.index_select(0, chosen) + offset[part]).flatten()
+        scaled = sigma.index_select(0, flat).mul_(normal.index_select(0, chosen).flatten())
+        values.index_copy_(0, chosen, scaled.add_(mean.index_select(0, flat)).view(len(chosen), -1))
+
+    with spreading(states.device) as spread:
+        spread(fill, len(sites), states.shape[1])
 
 
 def _draw_soft(
