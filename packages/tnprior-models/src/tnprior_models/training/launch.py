@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -21,8 +21,17 @@ from tnprior_models.errors import ModelError
 R = TypeVar("R")
 
 _HOST = "127.0.0.1"
+_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 _POLL = 0.2  # seconds
 _GRACE = 15.0  # seconds for the others to notice that one of them failed
+
+
+class _Report(NamedTuple):
+    """What a process sends when it ends: a result, or the type and the message of an error."""
+
+    rank: int
+    error: type[TnpriorError] | None
+    value: Any
 
 
 def launch(fn: Callable[..., R], devices: int, *args: Any) -> R:
@@ -46,13 +55,14 @@ def launch(fn: Callable[..., R], devices: int, *args: Any) -> R:
         return fn(*args)
     store = TCPStore(_HOST, 0, is_master=True, wait_for_workers=False)
     reader, writer = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    context = start_processes(
-        _process,
-        args=(fn, args, devices, store.port, writer),
-        nprocs=devices,
-        join=False,
-        start_method="spawn",
-    )
+    with _less_noise():
+        context = start_processes(
+            _process,
+            args=(fn, args, devices, store.port, writer),
+            nprocs=devices,
+            join=False,
+            start_method="spawn",
+        )
     writer.close()
     with _forwarded_signals(context):
         reports = _wait(context, reader)
@@ -81,10 +91,22 @@ def _process(
     try:
         result = fn(*args)
     except TnpriorError as error:
-        writer.send((type(error), str(error)))
+        writer.send(_Report(rank, type(error), str(error)))
         sys.exit(1)
     if rank == 0:
-        writer.send((None, result))
+        writer.send(_Report(rank, None, result))
+
+
+@contextmanager
+def _less_noise() -> Iterator[None]:
+    """Processes that start now do not log that DDP looked for unused parameters and found none."""
+    level = os.environ.get(_LOG_LEVEL)
+    os.environ.setdefault(_LOG_LEVEL, "ERROR")
+    try:
+        yield
+    finally:
+        if level is None:
+            del os.environ[_LOG_LEVEL]
 
 
 @contextmanager
@@ -104,21 +126,21 @@ def _forwarded_signals(context: ProcessContext) -> Iterator[None]:
 
 def _wait(
     context: ProcessContext, reader: "multiprocessing.connection.Connection[Any, Any]"
-) -> list[tuple[type[TnpriorError] | None, Any]]:
-    reports: list[tuple[type[TnpriorError] | None, Any]] = []
+) -> list[_Report]:
+    reports: list[_Report] = []
     try:
         while not context.join(timeout=_POLL, grace_period=_GRACE):
             reports += _received(reader)
     except ProcessException:
         reports += _received(reader)
-        if not any(kind is not None for kind, _ in reports):
+        if all(report.error is None for report in reports):
             raise
     return reports + _received(reader)
 
 
 def _received(
     reader: "multiprocessing.connection.Connection[Any, Any]",
-) -> list[tuple[type[TnpriorError] | None, Any]]:
+) -> list[_Report]:
     reports = []
     with contextlib.suppress(EOFError):  # every process closed its end
         while reader.poll():
@@ -126,8 +148,8 @@ def _received(
     return reports
 
 
-def _outcome(reports: list[tuple[type[TnpriorError] | None, Any]]) -> Any:
-    for kind, value in reports:
-        if kind is not None:
-            raise kind(value)
-    return reports[0][1]
+def _outcome(reports: list[_Report]) -> Any:
+    for report in sorted(reports, key=lambda report: report.rank):
+        if report.error is not None:
+            raise report.error(report.value)
+    return reports[0].value

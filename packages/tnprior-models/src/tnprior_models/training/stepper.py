@@ -77,9 +77,9 @@ class Stepper:
         self._module: nn.Module = self.loss
         if group.world > 1:
             with self._others_frozen():  # DDP reduces the parameters that need a gradient now
-                self._module = DistributedDataParallel(
-                    self.loss, broadcast_buffers=False, find_unused_parameters=True
-                )
+                parallel = DistributedDataParallel(self.loss, find_unused_parameters=True)
+            parallel.broadcast_buffers = False  # the learner shares them when they matter
+            self._module = parallel
 
     def backward(self, parts: Sequence[Part]) -> dict[str, Tensor]:
         """The gradient of the mean loss over the batch, and this process's mean terms.

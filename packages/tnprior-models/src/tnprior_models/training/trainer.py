@@ -153,9 +153,9 @@ class Trainer:
             reason = session.train(interrupts)
         if reason is StopReason.SIGNAL:
             where = "nothing was saved" if self._files is None else f"resume {self._files.directory}"
+            cause = interrupts.requested or "a signal to another process"
             raise TrainingInterrupted(
-                f"stopped by {interrupts.requested} after epoch {session.progress.epoch}, "
-                f"step {session.progress.step}: {where}"
+                f"stopped by {cause} after epoch {session.progress.epoch}, step {session.progress.step}: {where}"
             )
         progress = session.progress
         return TrainResult(
