@@ -19,8 +19,14 @@ from tnprior_core.errors import (
 )
 from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf
 from tnprior_core.initialize.clusters import initialize_from_clusters
+from tnprior_core.initialize.labels import initialize_from_labels
 from tnprior_core.initialize.mixtures import fit_mixtures, initialize_from_mixtures
-from tnprior_core.initialize.ordering import information_order, mutual_information, random_order
+from tnprior_core.initialize.ordering import (
+    information_order,
+    interleaved_order,
+    mutual_information,
+    random_order,
+)
 from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
@@ -63,7 +69,9 @@ __all__ = [
     "fit_mixtures",
     "information_order",
     "initialize_from_clusters",
+    "initialize_from_labels",
     "initialize_from_mixtures",
+    "interleaved_order",
     "mutual_information",
     "random_order",
 ]

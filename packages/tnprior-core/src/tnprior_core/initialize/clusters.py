@@ -75,7 +75,7 @@ def initialize_from_clusters(
     check_latents(prior.sites, z)
     check_attributes(prior.sites, z, codes, observed)
     cores = prior.cores()
-    count = _smallest_bond(cores, closed=prior.closed)
+    count = smallest_bond(cores, closed=prior.closed)
     z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
     counts = [prior.sites[site].states for site in prior.attributes]
     with torch.no_grad():
@@ -88,7 +88,7 @@ def initialize_from_clusters(
             prior.assign_components(site, mean, sigma)
         prior.assign_cores(
             [
-                _core(tables[site], core, clusters.weight if place == 0 else None, leak).to(core)
+                persistent_core(tables[site], core, clusters.weight if place == 0 else None, leak).to(core)
                 for place, (site, core) in enumerate(zip(prior.order, cores, strict=True))
             ]
         )
@@ -198,12 +198,12 @@ def _tied_mixture(z: Tensor, share: Tensor, states: int, iterations: int) -> tup
     return table, mean, sigma
 
 
-def _smallest_bond(cores: Sequence[Tensor], *, closed: bool) -> int:
+def smallest_bond(cores: Sequence[Tensor], *, closed: bool) -> int:
     inner = [core.shape[1] for core in (cores if closed else cores[1:])]
     return min(inner, default=max(cores[0].shape[1:]))
 
 
-def _core(table: Tensor, core: Tensor, weight: Tensor | None, leak: float) -> Tensor:
+def persistent_core(table: Tensor, core: Tensor, weight: Tensor | None, leak: float) -> Tensor:
     """A core whose left bond index is the cluster; the right one where the chain opens with fewer indices."""
     clusters, states = table.shape
     rank, width = core.shape[1:]

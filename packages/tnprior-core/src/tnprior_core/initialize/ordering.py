@@ -11,7 +11,26 @@ from torch import Tensor
 from tnprior_core.initialize.columns import check_attributes, check_latents, quantiles
 from tnprior_core.sites import Categorical, Site
 
-__all__ = ["information_order", "mutual_information", "random_order"]
+__all__ = ["information_order", "interleaved_order", "mutual_information", "random_order"]
+
+
+def interleaved_order(sites: Sequence[Site]) -> tuple[int, ...]:
+    """Spread the attributes evenly among the latents, each in the middle of its share.
+
+    The order to start from before any code has been seen, with `initialize_from_labels`.
+
+    >>> from tnprior_core import Gaussian
+    >>> interleaved_order([*(Gaussian(f"z{i}") for i in range(4)), Categorical("a"), Categorical("b")])
+    (0, 4, 1, 2, 5, 3)
+    """
+    latents = [index for index, site in enumerate(sites) if not isinstance(site, Categorical)]
+    attributes = [index for index, site in enumerate(sites) if isinstance(site, Categorical)]
+    order: list[int] = []
+    for a, attribute in enumerate(attributes):
+        share = latents[a * len(latents) // len(attributes) : (a + 1) * len(latents) // len(attributes)]
+        half = len(share) // 2
+        order += [*share[:half], attribute, *share[half:]]
+    return tuple(order) if attributes else tuple(latents)
 
 
 def random_order(sites: Sequence[Site], *, seed: int = 0) -> tuple[int, ...]:

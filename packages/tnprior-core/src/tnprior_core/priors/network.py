@@ -45,8 +45,8 @@ class NetworkPrior(Prior):
         self.rank = rank
         bonds = _bonds(rank, len(self.sites), closed=self.closed)
         shapes = {site: (self.sites[site].states, bonds[at], bonds[at + 1]) for at, site in enumerate(places)}
-        self._core_groups = grouped(shapes)
-        self._leg_groups = grouped(
+        self.core_groups = grouped(shapes)
+        self.leg_groups = grouped(
             {index: (site.states,) for index, site in enumerate(self.sites) if isinstance(site, Gaussian)}
         )
         generator = torch.Generator().manual_seed(seed)
@@ -55,11 +55,11 @@ class NetworkPrior(Prior):
                 key: nn.Parameter(
                     self.positivity.inverse(noise_cores((len(group), *shapes[group[0]]), generator))
                 )
-                for key, group in self._core_groups.items()
+                for key, group in self.core_groups.items()
             }
         )
         self.mean, self.log_sigma = nn.ParameterDict(), nn.ParameterDict()
-        for key, group in self._leg_groups.items():
+        for key, group in self.leg_groups.items():
             states = self.sites[group[0]].states
             grid = torch.linspace(low, high, states) if states > 1 else torch.full((1,), (low + high) / 2)
             self.mean[key] = nn.Parameter(grid.repeat(len(group), 1))
@@ -101,7 +101,7 @@ class NetworkPrior(Prior):
         # A copy of the means: a distribution is a snapshot, an optimiser step must not change half of it.
         groups: list[LegGroup] = [
             GaussianLegs(group, self.mean[key].clone(), self.log_sigma[key].clamp(*LOG_SIGMA_RANGE))
-            for key, group in self._leg_groups.items()
+            for key, group in self.leg_groups.items()
         ]
         labels = grouped({index: (self.sites[index].states,) for index in self.attributes})
         groups.extend(LabelLegs(group, self.sites[group[0]].states) for group in labels.values())
@@ -110,7 +110,7 @@ class NetworkPrior(Prior):
     def cores(self) -> list[Float[Tensor, "_ _ _"]]:
         """Return the non-negative cores (N_k, m_k, m_{k+1}) in chain order."""
         by_site: dict[int, Tensor] = {}
-        for key, group in self._core_groups.items():
+        for key, group in self.core_groups.items():
             by_site.update(zip(group, self.positivity.forward(self.raw_cores[key]).unbind(0), strict=True))
         return [by_site[site] for site in self.order]
 
@@ -121,14 +121,14 @@ class NetworkPrior(Prior):
         if [tuple(core.shape) for core in cores] != shapes:
             raise ShapeError(f"expected cores {shapes}, received {[tuple(core.shape) for core in cores]}")
         by_site = dict(zip(self.order, cores, strict=True))
-        for key, group in self._core_groups.items():
+        for key, group in self.core_groups.items():
             stacked = torch.stack([by_site[site] for site in group])
             self.raw_cores[key].copy_(self.positivity.inverse(stacked))
 
     @torch.no_grad()
     def assign_components(self, site: int, mean: Float[Tensor, " N"], sigma: Float[Tensor, " N"]) -> None:
         """Overwrite the component means and standard deviations (N_k,) of one continuous site."""
-        for key, group in self._leg_groups.items():
+        for key, group in self.leg_groups.items():
             if site in group:
                 self.mean[key][group.index(site)].copy_(mean)
                 self.log_sigma[key][group.index(site)].copy_(sigma.log().clamp(*LOG_SIGMA_RANGE))
