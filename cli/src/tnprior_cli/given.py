@@ -84,7 +84,11 @@ def combine(shared: Condition, rows: Sequence[Condition]) -> tuple[Condition, ..
 
 
 def describe(condition: Condition) -> str:
-    """The condition as one text that `parse_given` reads back; `(nothing)` for the empty one."""
+    """The condition as one text that `parse_given` reads back; `(nothing)` for the empty one.
+
+    >>> describe(parse_given(["male=1", "hair=blond|brown"]))
+    'male=1,hair=blond|brown'
+    """
     return ",".join(str(term) for term in condition) or "(nothing)"
 
 

@@ -93,6 +93,16 @@ def cached_classifier(
     """The classifier that `train_classifier` would give: from the folder where it is, else trained and kept there.
 
     The file is named after `training_key`; a damaged one is replaced. Arguments as in `train_classifier`.
+
+    >>> import torch
+    >>> x = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8)
+    >>> data = x, torch.arange(40)[:, None] % 2, torch.ones(40, 1, dtype=torch.bool), [2]
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> first, record = cached_classifier(folder, *data, settings=TrainingSettings(steps=2))
+    >>> again, _ = cached_classifier(folder, *data, settings=TrainingSettings(steps=2))
+    >>> save_classifier(again, record, folder / "mine.safetensors")
+    >>> bool((load_classifier(folder / "mine.safetensors")[0].answers(x) == first.answers(x)).all())
+    True
     """
     settings = settings or TrainingSettings()
     key = training_key(x, codes, observed, label_counts, settings)

@@ -140,6 +140,14 @@ def train_classifier(
     Raises:
         ShapeError: for other tensors.
         EvalError: for too few images or labels.
+
+    >>> x = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8)
+    >>> codes, observed = torch.arange(40)[:, None] % 2, torch.ones(40, 1, dtype=torch.bool)
+    >>> classifier, record = train_classifier(x, codes, observed, [2], settings=TrainingSettings(steps=2))
+    >>> record.key == training_key(x, codes, observed, [2], TrainingSettings(steps=2))
+    True
+    >>> evaluate_classifier(classifier, x, codes, observed).samples
+    40
     """
     settings = settings or TrainingSettings()
     _check(x, codes, observed, label_counts)

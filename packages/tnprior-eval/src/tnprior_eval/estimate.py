@@ -65,7 +65,11 @@ def wilson_interval(share: float, n: float, *, level: float = 0.95, method: str 
 
 
 def proportion(hits: int, n: int, *, level: float = 0.95) -> Estimate:
-    """Share `hits / n` of independent trials with its Wilson interval; NaN when `n` is 0."""
+    """Share `hits / n` of independent trials with its Wilson interval; NaN when `n` is 0.
+
+    >>> proportion(3, 4).value
+    0.75
+    """
     if not 0 <= hits <= n:
         raise EvalError(f"expected between 0 and n={n} hits, received {hits}")
     if n == 0:

@@ -32,6 +32,12 @@ class Inception:
         network: `torch_fidelity`'s extractor with weights.
         identity: first digits of the SHA-256 of the weights file.
         official: whether the weights are the published ones, without which no number is comparable.
+
+    >>> try:
+    ...     Inception.load(Path("absent.safetensors"))
+    ... except WeightsUnavailableError as error:
+    ...     "absent.safetensors" in str(error)
+    True
     """
 
     def __init__(self, network: nn.Module, *, identity: str, official: bool) -> None:

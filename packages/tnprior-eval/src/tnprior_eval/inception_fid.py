@@ -55,6 +55,12 @@ class InceptionFid:
         subset: what the images were restricted to, part of the name of the number.
         protocol: seed and settings of the generated images.
         level: coverage of the interval.
+
+    >>> import torch
+    >>> fid = InceptionFid(Inception(torch.nn.Identity(), identity="1f3a", official=False))
+    >>> fid.update(real=torch.randn(4, 2048), generated=torch.randn(4, 2048))
+    >>> fid.real.n
+    4
     """
 
     def __init__(

@@ -63,6 +63,12 @@ class KernelDistance:
         subset: what the objects were restricted to, part of the name of the number.
         protocol: seed and settings of the generated objects.
         level: coverage of the interval.
+
+    >>> import torch
+    >>> metric = KernelDistance(extractor="classifier:1f3a", groups=1)
+    >>> metric.update(real=torch.zeros(4, 2), generated=torch.ones(3, 2))
+    >>> metric.compute().distance.value > 0
+    True
     """
 
     def __init__(

@@ -75,6 +75,12 @@ class GroupedMoments:
 
     Args:
         groups: number of parts, at least 1.
+
+    >>> import torch
+    >>> moments = GroupedMoments(2)
+    >>> moments.update(torch.randn(10, 3))
+    >>> moments.n, len(moments.leave_one_out())
+    (10, 2)
     """
 
     def __init__(self, groups: int) -> None:

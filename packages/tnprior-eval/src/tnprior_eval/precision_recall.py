@@ -81,6 +81,12 @@ class PrecisionRecall:
         subset: what the objects were restricted to, part of the name of the numbers.
         protocol: seed and settings of the generated objects.
         level: coverage of the intervals.
+
+    >>> import torch
+    >>> metric = PrecisionRecall(extractor="classifier:1f3a", neighbours=1)
+    >>> metric.update(real=torch.eye(4), generated=torch.eye(4)[:2])
+    >>> metric.compute().precision.value
+    1.0
     """
 
     def __init__(

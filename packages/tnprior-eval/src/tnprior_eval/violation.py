@@ -181,6 +181,12 @@ def condition_violation(
         codes: requested integer codes (n, A); ignored where not requested.
         requested: bool (n, A).
         names, protocol, level: as in `ConditionViolation`.
+
+    >>> import torch
+    >>> asked = torch.ones(4, 1, dtype=torch.bool)
+    >>> answers, wanted = torch.tensor([[0], [0], [0], [1]]), torch.zeros(4, 1, dtype=torch.int64)
+    >>> condition_violation(answers, wanted, asked, ["hat"]).overall.value
+    0.25
     """
     check_codes("answers", answers, len(names))
     check_codes("codes", codes, len(names))

@@ -204,6 +204,15 @@ def refit_prior(
 
     Raises:
         ModelError: no data, a prior without parameters, or one that clusters cannot initialise.
+
+    >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
+    >>> from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder
+    >>> nets = [net((1, 8, 8), latent_size=1, width=8) for net in (ConvEncoder, ConvDecoder)]
+    >>> vae = VAE(*nets, TensorTrainPrior([Gaussian("z0", 3), Categorical("hat")], rank=2), Bernoulli())
+    >>> x, codes = torch.rand(20, 1, 8, 8), torch.arange(20)[:, None] % 2
+    >>> stale = refit_prior(vae, x, codes, codes >= 0, polish=Polish(steps=1))
+    >>> len(stale) == len(list(vae.prior.parameters()))
+    True
     """
     prior = model.prior
     if not any(parameter.requires_grad for parameter in prior.parameters()):

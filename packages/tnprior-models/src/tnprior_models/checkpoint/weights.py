@@ -29,8 +29,8 @@ def save_weights(path: str | Path, model: nn.Module, metadata: Mapping[str, Any]
 
     >>> import tempfile, torch
     >>> path = save_weights(f"{tempfile.mkdtemp()}/model.safetensors", torch.nn.Linear(2, 1), {"rank": 8})
-    >>> load_weights(path, torch.nn.Linear(2, 1))
-    {'rank': 8}
+    >>> load_weights(path, torch.nn.Linear(2, 1)) == read_metadata(path) == {"rank": 8}
+    True
     """
     path = Path(path)
     replace_file(path, encode(weights_of(model), _KIND, dict(metadata or {})))
