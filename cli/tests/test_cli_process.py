@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,10 +14,8 @@ from tnprior_cli.errors import EXIT_FAILURE, exit_code_of, message_of
 from tnprior_cli.output import Output, jsonable
 
 
-def test_help_never_loads_torch(tnp_process) -> None:
+def test_help_never_loads_torch() -> None:
     program = "import sys; from tnprior_cli.main import main; main(['--help']); print('torch' in sys.modules)"
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
 
@@ -65,9 +64,7 @@ def test_quiet_says_nothing_but_the_answer(digits_run: Path, tnp) -> None:
     assert answer.json["trained"]
 
 
-def test_a_defect_is_one_line_too(digits_run: Path, command_line: list[str]) -> None:
-    import subprocess
-
+def test_a_defect_is_one_line_too(digits_run: Path) -> None:
     program = "import tnprior_cli.rundir as r; r.open_run = None; from tnprior_cli.main import run; run()"
     done = subprocess.run(
         [sys.executable, "-c", program, "info", str(digits_run)], capture_output=True, text=True, check=False
@@ -77,9 +74,7 @@ def test_a_defect_is_one_line_too(digits_run: Path, command_line: list[str]) -> 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_leaves_early_is_no_error(tnp_process, command_line: list[str]) -> None:
-    import subprocess
-
+def test_a_reader_that_leaves_early_is_no_error(command_line: list[str]) -> None:
     words = " ".join(f"'{word}'" for word in [*command_line, "recipes"])
     done = subprocess.run(f"{words} | true", shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr

@@ -86,6 +86,27 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tiny: tuple[str, ...], tnp_process, tmp_path: Path) -> None:
+    words = ["train", "digits", *tiny, "-s", "train.epochs=2"]
+    for devices in (1, 2):
+        answer = tnp_process(*words, "--devices", devices, "-o", tmp_path / f"run{devices}")
+        assert answer.code == 0, answer.err
+        assert answer.err.count("epoch 2/2") == 1
+    one, two = (load_file(tmp_path / f"run{devices}" / "model.safetensors") for devices in (1, 2))
+    assert one.keys() == two.keys()
+    assert tnp_process("sample", tmp_path / "run2", "-n", 2, "-o", tmp_path / "s").code == 0
+
+
+def test_devices_and_torchrun_exclude_each_other(
+    tnp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    answer = tnp("train", "digits", "--devices", 2, "-o", tmp_path / "run")
+    assert answer.code == 2
+    assert "torchrun" in answer.error
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tnp, tiny, tmp_path: Path) -> None:
     answer = tnp("train", "digits", *tiny, "-o", tmp_path / "run", "--dry-run", "--json")
     assert answer.code == 0

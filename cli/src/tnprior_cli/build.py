@@ -14,8 +14,11 @@ from tnprior_core import (
     Categorical,
     Gaussian,
     GaussianMixturePrior,
+    NetworkPrior,
     TensorRingPrior,
     TensorTrainPrior,
+    initialize_from_labels,
+    interleaved_order,
     random_order,
 )
 from tnprior_data import Dataset
@@ -62,6 +65,8 @@ def build_prior(config: RunConfig, objects: Objects) -> nn.Module:
     latents = [Gaussian(f"z{i}", components=prior.components) for i in range(config.model.latents)]
     attributes = [Categorical(a.name, a.labels) for a in objects.attributes]
     built: nn.Module = _PRIORS[prior.kind]([*latents, *attributes], config)
+    if isinstance(built, NetworkPrior) and attributes and prior.start != "noise":
+        initialize_from_labels(built, seed=config.seed, spread=prior.spread)
     return built
 
 
@@ -115,5 +120,9 @@ _PRIORS: dict[str, Any] = {
 
 def _layout(sites: list[Any], config: RunConfig) -> dict[str, Any]:
     """The order of the sites, and the seed of their noise; `information` finds its order at the first refit."""
-    random = config.prior.order == "random"
-    return {"order": random_order(sites, seed=config.seed) if random else None, "seed": config.seed}
+    orders = {
+        None: interleaved_order(sites),
+        "interleaved": interleaved_order(sites),
+        "random": random_order(sites, seed=config.seed),
+    }
+    return {"order": orders.get(config.prior.order), "seed": config.seed}

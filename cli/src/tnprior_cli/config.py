@@ -75,13 +75,19 @@ class PriorSection(Section):
     kind: Annotated[Literal["train", "ring", "mixture"], Field(description="family of the prior")] = "train"
     components: Annotated[Count, Field(description="Gaussians per latent, or of the whole mixture")] = 10
     rank: Annotated[Count, Field(description="bond dimension of a train or ring")] = 16
-    order: Annotated[Literal["given", "random", "information"], Field(description="order of the sites")] = (
-        "random"
-    )
+    order: Annotated[
+        Literal["given", "interleaved", "random", "information"] | None,
+        Field(description="order of the sites along the chain; none: interleaved, each attribute among latents"),
+    ] = None
+    start: Annotated[
+        Literal["labels", "noise"] | None,
+        Field(description="what the cores start from; none: labels, every attribute at places of its own"),
+    ] = None
+    spread: Annotated[Positive, Field(description="how far apart the labels start")] = 1.5
     initialize: Annotated[
         Literal["clusters", "mixtures"] | None,
         Field(description="how the codes shape a refitted prior; none for never"),
-    ] = "clusters"
+    ] = None
     refit_first: Annotated[Whole, Field(description="epochs before the prior is first refitted")] = 1
     refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
     refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
@@ -89,9 +95,12 @@ class PriorSection(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.kind == "mixture" and (self.initialize is not None or self.order != "given"):
+        if self.kind == "mixture" and (
+            self.initialize is not None or self.order not in (None, "given") or self.start == "labels"
+        ):
             raise ValueError(
-                "a mixture has no order and is not refitted; set order = given, initialize = none"
+                "a mixture has no order, starts from noise and is not refitted; set order, start and initialize "
+                "to none"
             )
         if self.order == "information" and self.initialize is None:
             raise ValueError(

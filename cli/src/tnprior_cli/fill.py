@@ -10,7 +10,7 @@ from tnprior_cli.build import load_model, model_input
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
 from tnprior_data import Dataset
-from tnprior_models import Imputes, require
+from tnprior_models import Draws, Imputes, require
 
 PIECE = 256  # objects at a time; fixed, so that one input always has one answer
 
@@ -47,7 +47,7 @@ def fill(run: RunDirectory, dataset: Dataset, *, device: str, seed: int) -> Answ
 
 def draw_codes(run: RunDirectory, dataset: Dataset, number: int, *, device: str, seed: int) -> Tensor:
     """`number` joint draws of all attributes, (number, n, A); known labels stay as they are."""
-    model: Any = load_model(run, device)
+    model: Any = require(load_model(run, device), Draws)
     found = []
     for first, count in pieces(len(dataset), PIECE):
         batch = model_input(dataset, slice(first, first + count), model)

@@ -97,3 +97,7 @@ def _report_defect(kind: type[BaseException], error: BaseException, trace: Trace
     sys.stderr.write(
         f"tnp: internal error: {kind.__name__}: {message_of(error)}{where} (-v for the traceback)\n"
     )
+
+
+if __name__ == "__main__":
+    run()

@@ -13,7 +13,7 @@ from tnprior_cli.build import build_data, build_model
 from tnprior_cli.config import PriorSection, RunConfig
 from tnprior_cli.pictures import save_grid_picture
 from tnprior_cli.progress import Progress, Speech
-from tnprior_cli.training_plan import Plan
+from tnprior_cli.training_plan import Plan, rank
 from tnprior_core import information_order, initialize_from_clusters, initialize_from_mixtures
 from tnprior_data import Dataset
 from tnprior_eval import quantize
@@ -44,9 +44,11 @@ def run_training(planned: Plan, speech: Speech) -> TrainResult:
     Raises:
         TrainingInterrupted: SIGINT or SIGTERM; a checkpoint was written first.
     """
+    kind = torch.device(planned.device).type
+    if rank() is not None:
+        return _fit_in_group(planned.path, planned.config, kind, speech)
     if planned.devices == 1:
         return fit(planned.path, planned.config, planned.data, torch.device(planned.device), speech)
-    kind = torch.device(planned.device).type
     return launch(_fit_in_group, planned.devices, planned.path, planned.config, kind, speech)
 
 

@@ -1,5 +1,6 @@
 """Everything that is decided and checked before the first epoch, or before a second process, starts."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,7 +75,12 @@ class Plan:
         yield "device", f"{self.device}" + (f", {self.devices} processes" if self.devices > 1 else "")
 
     def prepare(self) -> None:
-        """Makes the run directory, whole or not at all; a resumed one only learns its new settings."""
+        """Makes the run directory, whole or not at all; a resumed one only learns its new settings.
+
+        Under torchrun that is for rank 0 alone; the others meet it in the process group afterwards.
+        """
+        if rank():
+            return
         if self.resumed:
             write_config(self.path, self.config)
             return
@@ -92,12 +98,14 @@ def plan(wish: Wish, *, device: str, devices: int) -> Plan:
     place = pick_device(device)
     if devices > 1 and place.type == "cuda":
         pick_device(f"cuda:{devices - 1}")
+    if devices > 1 and rank() is not None:
+        raise UsageError("torchrun starts the processes already; leave --devices out")
     path = wish.out or default_path(wish.source)
     resumed = wish.resume and is_run(path)
     if wish.resume and not resumed and Path(wish.source) == path:
         open_run(path)  # says why it is no run
     config = _resumed_config(path, wish) if resumed else resolve(wish.source, wish.overrides)
-    if not resumed:
+    if not resumed and not rank():
         _require_free(path, wish)
     data = build_data(config.data, "train")
     objects = objects_of(data)
@@ -108,6 +116,11 @@ def plan(wish: Wish, *, device: str, devices: int) -> Plan:
         )
     _check(planned)
     return planned
+
+
+def rank() -> int | None:
+    """The number of this process under torchrun, None where there is no torchrun."""
+    return int(os.environ["RANK"]) if "RANK" in os.environ else None
 
 
 def default_path(source: str) -> Path:

@@ -46,7 +46,9 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on partly labelled data."""
-    from tnprior_cli.training_plan import Wish, plan
+    from tnprior_cli.training_plan import Wish, plan, rank
+
+    output.quiet = output.quiet or bool(rank())
 
     shortcuts = {"data.missing": missing, "seed": seed, "data.root": str(root) if root else None}
     overrides = [
@@ -58,7 +60,7 @@ def train(
     output.table(
         ["", ""], planned.rows(), title=f"{'resuming' if planned.resumed else 'training'} {planned.path}"
     )
-    if json:
+    if json and not rank():
         output.json(planned.config.model_dump(mode="json"))
     if dry_run:
         output.done([], ["the same without --dry-run"])
@@ -71,6 +73,8 @@ def train(
     from tnprior_cli.training import run_training
 
     run_training(planned, Speech.of(output))
+    if rank():
+        return
     write_card(open_run(planned.path))
     example = planned.objects.example()
     output.done(
