@@ -76,7 +76,7 @@ def install_everything(session: nox.Session, *groups: str) -> None:
 
 def threads(workers: int) -> dict[str, str]:
     """Share the cores among the workers: each starts its own pool, and oversubscribed pools crawl."""
-    each = str(max(1, (os.cpu_count() or 1) // workers))
+    each = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     return {"OMP_NUM_THREADS": each, "MKL_NUM_THREADS": each}
 
 
