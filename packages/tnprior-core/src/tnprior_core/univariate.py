@@ -97,6 +97,10 @@ class NormalMixture(Distribution):
             mean, sigma, low, high = (x.gather(1, component).squeeze(1) for x in flat[1:])
             return truncated_draw(torch.randn_like(mean), low, high, mean, sigma).view(shape)
 
+    def __repr__(self) -> str:
+        """Name the sizes."""
+        return f"NormalMixture(components={self.weights.shape[-1]}, batch_shape={tuple(self.batch_shape)})"
+
     def _tables(self) -> tuple[Tensor, ...]:
         return self.weights, self.component_mean, self.component_sigma, self.low, self.high
 

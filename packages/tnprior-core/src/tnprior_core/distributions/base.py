@@ -21,7 +21,8 @@ from tnprior_core.evidence import Word
 from tnprior_core.knowledge import Knowledge
 from tnprior_core.legs import Block, Legs
 from tnprior_core.noise import fresh_seed
-from tnprior_core.sites import Categorical, Gaussian, Site, find_site
+from tnprior_core.sites import Gaussian, Site, find_site
+from tnprior_core.support import SiteValues
 from tnprior_core.values import draw_values
 from tnprior_core.wording import learn, learn_table
 
@@ -72,13 +73,7 @@ class SiteDistribution(Distribution, ABC):
     @property
     def support(self) -> constraints.Constraint:
         """Real numbers for continuous sites, integer codes for categorical ones."""
-        parts = [
-            constraints.integer_interval(0, site.states - 1)
-            if isinstance(site, Categorical)
-            else constraints.real
-            for site in self.sites
-        ]
-        return constraints.independent(constraints.stack(parts, -1), 1)
+        return SiteValues(self.sites)
 
     @property
     def sites(self) -> tuple[Site, ...]:
