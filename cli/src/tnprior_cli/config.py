@@ -77,7 +77,9 @@ class PriorSection(Section):
     rank: Annotated[Count, Field(description="bond dimension of a train or ring")] = 16
     order: Annotated[
         Literal["given", "interleaved", "random", "information"] | None,
-        Field(description="order of the sites along the chain; none: interleaved, each attribute among latents"),
+        Field(
+            description="order of the sites along the chain; none: interleaved, each attribute among latents"
+        ),
     ] = None
     start: Annotated[
         Literal["labels", "noise"] | None,

@@ -37,22 +37,14 @@ app.command("recipes")(recipes)
 app.add_typer(data, name="data")
 
 
-def _version(value: bool) -> bool:
-    if value:
-        from importlib.metadata import version
-
-        typer.echo(f"tnp {version('tnprior-cli')}")
-        raise typer.Exit
-    return value
-
-
-@app.callback()
-def tnp(
-    version: Annotated[
-        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
+@app.callback(invoke_without_command=True)
+def tnp(version: Annotated[bool, typer.Option("-V", "--version", help="Show the version.")] = False) -> None:
     """Options of `tnp` itself; the help text of the application is its own."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"tnp {installed('tnprior-cli')}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,13 +1,16 @@
 """`tnp train`: from a recipe or configuration to a run directory."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tnprior_cli.completion import complete_recipe
 from tnprior_cli.options import Device, DryRun, Json, Overwrite, Root, Set, speaks
 from tnprior_cli.output import Output
+
+if TYPE_CHECKING:
+    from tnprior_cli.training_plan import Plan
 
 Source = Annotated[
     str,
@@ -49,7 +52,6 @@ def train(
     from tnprior_cli.training_plan import Wish, plan, rank
 
     output.quiet = output.quiet or bool(rank())
-
     shortcuts = {"data.missing": missing, "seed": seed, "data.root": str(root) if root else None}
     overrides = [
         *(f"{key}={value}" for key, value in shortcuts.items() if value is not None),
@@ -64,20 +66,24 @@ def train(
         output.json(planned.config.model_dump(mode="json"))
     if dry_run:
         output.done([], ["the same without --dry-run"])
-        return
-    planned.prepare()
+    else:
+        _run(planned, output)
 
+
+def _run(planned: "Plan", output: Output) -> None:
     from tnprior_cli.progress import Speech
     from tnprior_cli.rundir import open_run
     from tnprior_cli.runfiles import write_card
     from tnprior_cli.training import run_training
+    from tnprior_cli.training_plan import rank
 
+    planned.prepare()
     run_training(planned, Speech.of(output))
     if rank():
         return
     write_card(open_run(planned.path))
-    example = planned.objects.example()
-    output.done(
-        [planned.path / "model.safetensors", planned.path / "README.md", planned.path / "samples"],
-        [f"tnp sample {planned.path} --given {example} -n 64", f"tnp eval {planned.path}"],
-    )
+    following = [
+        f"tnp sample {planned.path} --given {planned.objects.example()} -n 64",
+        f"tnp eval {planned.path}",
+    ]
+    output.done([planned.path / name for name in ("model.safetensors", "README.md", "samples")], following)
