@@ -1,0 +1,1 @@
+"""Benchmarks of tnprior: each module answers one question (README.md)."""

@@ -1,0 +1,98 @@
+"""How much faster are exact samples through bond indices than the chain rule, and than other libraries?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks import peers
+from benchmarks.report import Table
+from benchmarks.settings import Settings
+from benchmarks.straightforward import StraightforwardRing
+from benchmarks.timing import compete
+from tnprior_core import TensorRingPrior, TensorTrainPrior
+
+
+def run(settings: Settings) -> Iterator[Table]:
+    """Ring against the chain rule, train against the hidden Markov models."""
+    yield _against_chain_rule(settings)
+    yield _against_peers(settings)
+
+
+def straightforward(settings: Settings, rank: int, *, lean: bool) -> StraightforwardRing:
+    """The competitor with random parameters of the same sizes."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (settings.sites, settings.components, rank, rank)
+    cores = torch.rand(shape, generator=generator) / (settings.components * rank)
+    mean = torch.linspace(-2, 2, settings.components).repeat(settings.sites, 1)
+    return StraightforwardRing(
+        cores.to(settings.device),
+        mean.to(settings.device),
+        torch.full_like(mean, 0.5).to(settings.device),
+        lean=lean,
+    )
+
+
+def _against_chain_rule(settings: Settings) -> Table:
+    rows = []
+    for rank in settings.ranks:
+        with torch.no_grad():
+            prior = settings.prior(TensorRingPrior, rank)
+            printed = straightforward(settings, rank, lean=False)
+            lean = straightforward(settings, rank, lean=True)
+            found = compete(
+                {
+                    "ours": lambda prior=prior: prior().sample((settings.draws,), seed=1),
+                    "printed": lambda printed=printed: printed.sample(settings.batch),
+                    "lean": lambda lean=lean: lean.sample(settings.batch),
+                },
+                settings,
+            )
+        ours = found["ours"].median / settings.draws
+        each = {name: found[name].median / settings.batch for name in ("printed", "lean")}
+        rows.append(
+            (
+                str(rank),
+                str(found["ours"]),
+                f"{ours * 1e6:.2f} us",
+                f"{each['printed'] * 1e6:.0f} us",
+                f"{each['lean'] * 1e6:.0f} us",
+                f"{each['printed'] / ours:.0f}x",
+                f"{each['lean'] / ours:.0f}x",
+            )
+        )
+    return Table(
+        f"Ring: {settings.draws} samples against the chain rule at batch {settings.batch}, per sample (bar: 300x)",
+        ("rank", "ours, all", "ours", "chain rule as printed", "chain rule, lean", "ratio", "ratio to lean"),
+        tuple(rows),
+        ("Ours starts from the parameters every time: cores, tables, noise and values are all included.",),
+    )
+
+
+def _against_peers(settings: Settings) -> Table:
+    rows = []
+    for rank in settings.ranks:
+        prior = settings.prior(TensorTrainPrior, rank)
+        p = prior()
+        contest = {"ours": lambda p=p: p.sample((settings.batch,), seed=1)}
+        for calls in (
+            peers.hmmlearn_calls(settings, rank),
+            peers.pyro_calls(settings, rank),
+            peers.mixture_calls(settings),
+        ):
+            contest |= {name: call for name, call in calls.items() if name.endswith("sample")}
+        with torch.no_grad():
+            found = compete(contest, settings)
+        ours = found.pop("ours")
+        rows.append((str(rank), "ours", str(ours), ""))
+        rows += [
+            (str(rank), name, str(timing), f"{timing.median / ours.median:.0f}x")
+            for name, timing in found.items()
+        ]
+    return Table(
+        f"Train: {settings.batch} samples of {settings.sites} sites against other libraries (bar: 50x for the HMMs)",
+        ("rank", "contestant", "time", "ratio"),
+        tuple(rows),
+        peers.missing("hmmlearn", "pyro"),
+    )
