@@ -1,7 +1,23 @@
 """Exact tensor-train and tensor-ring distributions over latent codes and attributes.
 
 A prior is an `nn.Module` whose `forward()` returns a distribution. A distribution answers queries with
-distributions.
+distributions. Log-probabilities are in nats.
+
+Names of axes in the shapes of signatures and docstrings, the same everywhere:
+
+====  =======================================================================================
+B     examples of a batch: one row of evidence each; `batch_shape` is () or (B,)
+S     draws
+K     sites in declared order, `event_shape` (K,); k is one of them
+N     components of a continuous site or labels of a categorical one: states of a core's index
+C     labels of a categorical site; components of a mixture; clusters (said where it occurs)
+m     bond size (rank): a core is (N_k, m_k, m_{k+1})
+G     sites of one kind and size, kept in one tensor
+n     examples of the table that an initialisation reads
+d     latent codes, the continuous sites of a prior
+A     attributes, the categorical sites of a prior
+Be    B, or 1 where the batch shares the evidence
+====  =======================================================================================
 """
 
 from tnprior_core.completion import Completion

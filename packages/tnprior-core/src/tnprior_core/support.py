@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Num
@@ -26,7 +27,7 @@ class SiteValues(constraints.Constraint):
     def __init__(self, sites: Sequence[Site]) -> None:
         """Take the sites in the order of the values."""
         self.is_discrete = all(isinstance(site, Categorical) for site in sites)
-        self.each = [
+        self.each: list[Any] = [
             constraints.integer_interval(0, site.states - 1)
             if isinstance(site, Categorical)
             else constraints.real
