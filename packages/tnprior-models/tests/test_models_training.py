@@ -269,7 +269,7 @@ def test_a_refit_resets_optimiser_and_average(tmp_path):
 
     class Look(Callback):
         def before_epoch(self, run):
-            seen.append((float(run.product.w), float(run.model.w.detach())))
+            seen.append((float(run.product.w.detach()), float(run.model.w.detach())))
 
     trace = Trace()
     callbacks = (Refit(overwrite, lambda epoch: epoch == 3), Look(), trace)

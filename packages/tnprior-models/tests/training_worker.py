@@ -116,7 +116,8 @@ class Line(nn.Module):
         return {"loss": (self.w - batch[0]).square().mean() / 2}
 
     def objectives(self):
-        return (Objective("line", [self.w], self.loss, lambda groups: SGD(groups, lr=self.rate)),)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return (Objective("line", trained, self.loss, lambda groups: SGD(groups, lr=self.rate)),)
 
 
 def numbers(*values):

@@ -40,6 +40,4 @@ def exponential_average(model: nn.Module, decay: float) -> AveragedModel:
 
     averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
     averaged.eval()
-    for parameter in averaged.parameters():
-        parameter.requires_grad_(False)
     return averaged
