@@ -172,7 +172,7 @@ def _prior_loss(model: VAE, z: Tensor, batch: Codes) -> Tensor:
 def initialize_without_attributes(
     prior: Any, z: Tensor, codes: Tensor, observed: Tensor, *, seed: int = 0
 ) -> None:
-    """The published initialisation, 1-D mixtures of the latents and noise in the cores, as `refit_prior` calls it."""
+    """The published initialisation, 1-D mixtures and noise in the cores, in the form `refit_prior` takes."""
     initialize_from_mixtures(prior, z, seed=seed)
 
 
@@ -215,6 +215,16 @@ def refit_prior(
     True
     """
     prior = model.prior
+    _check_fittable(prior, initialize)
+    encoded = encode_dataset(model, x, codes, observed, limit=limit, seed=seed)
+    if initialize is not None:
+        z = encoded.draw(torch.Generator().manual_seed(seed))
+        initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
+    polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed)
+    return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)
+
+
+def _check_fittable(prior: nn.Module, initialize: Callable[..., Any] | None) -> None:
     if not any(parameter.requires_grad for parameter in prior.parameters()):
         raise ModelError(f"expected a prior with trainable parameters, received {type(prior).__name__}")
     if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior):
@@ -222,9 +232,3 @@ def refit_prior(
             "expected a tensor-train or tensor-ring prior to initialise from clusters, "
             f"received {type(prior).__name__}; pass initialize=None to polish it only"
         )
-    encoded = encode_dataset(model, x, codes, observed, limit=limit, seed=seed)
-    if initialize is not None:
-        z = encoded.draw(torch.Generator().manual_seed(seed))
-        initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
-    polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed)
-    return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)
