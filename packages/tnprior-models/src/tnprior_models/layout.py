@@ -24,7 +24,7 @@ class SiteLayout(nn.Module):
         sites: the sites of a prior.
 
     Raises:
-        ModelError: no continuous site, or a latent size that differs from `latent_size` in `check`.
+        ModelError: no continuous site.
 
     >>> from tnprior_core import Categorical, Gaussian
     >>> layout = SiteLayout([Categorical("hat", ("0", "1")), Gaussian("z0", components=2)])
