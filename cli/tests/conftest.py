@@ -14,6 +14,8 @@ import pytest
 TINY = (
     *("-s", "model.width=8", "-s", "model.hidden=16", "-s", "model.latents=2"),
     *("-s", "prior.rank=2", "-s", "prior.components=2", "-s", "prior.polish=2"),
+    *("-s", "prior.initialize=clusters", "-s", "train.warmup=0"),
+    *("-s", "train.schedule=constant"),
     *("-s", "train.batch_size=480", "-s", "train.grid_epochs=2"),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from tnprior_cli.errors import ThresholdMissedError, UsageError
 from tnprior_cli.thresholds import check_thresholds, parse_threshold
 
-QUICK = ["-n", "40", "-k", "3", "--bounded", "30", "--classifier-steps", "60"]
+QUICK = ["-n", "40", "-k", "3", "--bounded", "30", "--classifier-steps", "24"]
 
 
 @pytest.fixture(scope="module")
