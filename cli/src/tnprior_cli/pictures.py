@@ -10,7 +10,7 @@ from PIL import Image
 from tnprior_cli.atomic import replacing_file
 
 Pixels = npt.NDArray[np.uint8]
-_GAP, _TILE, _SHEET = 2, 32, 256
+_GAP, _TILE, _SHEET = 2, 80, 768
 
 
 def save_png(image: Pixels, path: Path) -> None:
@@ -19,7 +19,7 @@ def save_png(image: Pixels, path: Path) -> None:
 
 
 def save_grid(rows: Sequence[Pixels], path: Path) -> None:
-    """Writes rows of images, each (n, C, H, W), as one picture; images under 32 pixels are magnified."""
+    """Writes rows of images, each (n, C, H, W), as one picture; images under 80 pixels are magnified."""
     images = [row for row in rows if len(row)]
     if not images:
         return
