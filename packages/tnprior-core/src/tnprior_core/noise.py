@@ -12,7 +12,7 @@ from tnprior_core.parallel import spreading
 
 __all__ = ["BLOCK", "Noise", "draw_noise", "fresh_seed"]
 
-BLOCK = 128
+BLOCK = 512
 """Samples per block; part of the meaning of a seed, so changing it changes every seeded sample."""
 
 _MASK = (1 << 64) - 1
@@ -39,7 +39,7 @@ def draw_noise(
 ) -> Noise:
     """Return the noise of samples `first` ... `first + count - 1` of a stream.
 
-    Column i is a function of (seed, stream, first + i) alone: block `j` of 128 columns is drawn from
+    Column i is a function of (seed, stream, first + i) alone: block `j` of 512 columns is drawn from
     generators seeded with a hash of (seed, stream, j), always on the CPU, so that every device, batch
     size and number of processes sees the same samples.
 

@@ -92,7 +92,7 @@ def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, spread: Sprea
         bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
     )
     draws = uniform.shape[1]
-    shared = 4 * draws >= rank * rank
+    shared = 2 * draws >= rank * rank
 
     def draw(part: slice) -> None:
         left, right = halves.left[:, part], halves.right[:, part]

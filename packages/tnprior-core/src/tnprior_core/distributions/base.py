@@ -232,7 +232,8 @@ class SiteDistribution(Distribution, ABC):
         shape = torch.Size(sample_shape)
         seed = fresh_seed() if seed is None else seed
         with torch.no_grad():
-            self._require_possible()
+            if not self.knowledge.empty:
+                self._require_possible()
             values = draw_values(self, shape.numel(), seed=seed, first=first, first_row=first_row)
         if self.visible != tuple(range(len(self.legs.sites))):
             values = values[..., list(self.visible)]

@@ -1,0 +1,197 @@
+"""The contraction against enumeration, published values, autograd of a naive scan, and the ends of the float range."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tnprior_core.contract import advance, log_mass, opening, retreat, transfer
+from tnprior_core.scaled import rescale
+
+# reference.md 1.8: K = 3, N = (3, 2, 4), m = (2, 3, 2), Q_k[s][i][j] = 1 + ((3k + 2s + i + 2j) mod 5).
+GOLDEN_SHAPES = [(3, 2, 3), (2, 3, 2), (4, 2, 2)]
+
+
+def golden_cores() -> list[torch.Tensor]:
+    cores = []
+    for k, (n, a, b) in enumerate(GOLDEN_SHAPES):
+        s, i, j = torch.meshgrid(torch.arange(n), torch.arange(a), torch.arange(b), indexing="ij")
+        cores.append((1 + (3 * k + 2 * s + i + 2 * j) % 5).double())
+    return cores
+
+
+def naive(rows, cores, closed):
+    """`log F` by plain products, without any scaling: for autograd to differentiate."""
+    start = torch.eye(cores[0].shape[1], dtype=cores[0].dtype)
+    product = start.unsqueeze(0)
+    for row, core in zip(rows, cores, strict=True):
+        product = product @ torch.einsum("bs,sij->bij", row, core)
+    return (product.diagonal(dim1=1, dim2=2).sum(1) if closed else product.sum((1, 2))).log()
+
+
+def random_network(closed, *, shared=(), sites=4, rank=3, seed=0, batch=5, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    ranks = [rank + k % 2 for k in range(sites)]
+    ranks.append(ranks[0] if closed else rank)
+    cores = [
+        torch.rand(2 + k % 3, ranks[k], ranks[k + 1], generator=generator, dtype=dtype) for k in range(sites)
+    ]
+    rows = [
+        torch.rand(1 if k in shared else batch, len(core), generator=generator, dtype=dtype)
+        for k, core in enumerate(cores)
+    ]
+    return [x.requires_grad_() for x in rows], [x.requires_grad_() for x in cores]
+
+
+@pytest.mark.parametrize(("closed", "total", "single"), [(True, 7593, 249), (False, 15210, 542)])
+def test_golden_values(closed, total, single):
+    cores = golden_cores()
+    ones = [torch.ones(1, len(core), dtype=torch.float64) for core in cores]
+    assert log_mass(ones, cores, closed=closed).exp().item() == pytest.approx(total, rel=1e-12)
+    chosen = [
+        torch.eye(len(core), dtype=torch.float64)[s : s + 1] for core, s in zip(cores, (0, 1, 2), strict=True)
+    ]
+    assert log_mass(chosen, cores, closed=closed).exp().item() == pytest.approx(single, rel=1e-12)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("shared", [(), (1,), (0, 2), (0, 1, 2, 3)])
+def test_value_and_gradients_match_autograd_of_a_naive_scan(closed, shared):
+    rows, cores = random_network(closed, shared=shared)
+    found, expected = log_mass(rows, cores, closed=closed), naive(rows, cores, closed)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.linspace(-1, 2, len(found), dtype=torch.float64)
+    inputs = [*rows, *cores]
+    for ours, theirs in zip(
+        torch.autograd.grad((found * weight).sum(), inputs),
+        torch.autograd.grad((expected * weight).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_gradients_match_finite_differences(closed):
+    rows, cores = random_network(closed, sites=3, rank=2, batch=2)
+    count = len(rows)
+
+    def call(*tensors):
+        return log_mass(tensors[:count], tensors[count:], closed=closed)
+
+    assert torch.autograd.gradcheck(call, (*rows, *cores))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_only_what_needs_a_gradient_gets_one(closed):
+    rows, cores = random_network(closed)
+    rows = [row.detach() for row in rows]
+    log_mass(rows, cores, closed=closed).sum().backward()
+    assert all(row.grad is None for row in rows)
+    assert all(bool((core.grad > 0).any()) for core in cores)
+
+
+@given(
+    closed=st.booleans(),
+    counts=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    rank=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=30, deadline=None)
+def test_sum_over_all_states(closed, counts, rank, seed):
+    generator = torch.Generator().manual_seed(seed)
+    cores = [torch.rand(n, rank, rank, generator=generator, dtype=torch.float64) for n in counts]
+    rows = [torch.rand(1, n, generator=generator, dtype=torch.float64) for n in counts]
+    total = 0.0
+    for states in itertools.product(*map(range, counts)):
+        product = torch.eye(rank, dtype=torch.float64)
+        for row, core, s in zip(rows, cores, states, strict=True):
+            product = product @ core[s] * row[0, s]
+        total += float(product.trace() if closed else product.sum())
+    assert log_mass(rows, cores, closed=closed).item() == pytest.approx(math.log(total), abs=1e-10)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_scaling_a_core_or_a_row_adds_its_logarithm(closed, factor):
+    rows, cores = random_network(closed, dtype=torch.float32)
+    before = log_mass(rows, cores, closed=closed)
+    scaled = log_mass(rows, [cores[0] * factor, *cores[1:]], closed=closed)
+    torch.testing.assert_close(scaled, before + math.log(factor), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_single_precision_at_128_sites_and_rank_40(closed):
+    generator = torch.Generator().manual_seed(0)
+    cores = [torch.rand(10, 40, 40, generator=generator) / 400 for _ in range(128)]
+    rows = [(4 * torch.randn(3, 10, generator=generator)).exp() for _ in range(128)]
+    single = log_mass(rows, cores, closed=closed)
+    double = log_mass([r.double() for r in rows], [c.double() for c in cores], closed=closed)
+    assert (single.double() - double).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_a_thousand_sites_stay_finite(closed, size):
+    generator = torch.Generator().manual_seed(0)
+    cores = [(torch.rand(3, 4, 4, generator=generator) * size).requires_grad_() for _ in range(1000)]
+    rows = [torch.rand(2, 3, generator=generator).requires_grad_() for _ in range(1000)]
+    result = log_mass(rows, cores, closed=closed)
+    result.sum().backward()
+    assert torch.isfinite(result).all()
+    assert all(torch.isfinite(tensor.grad).all() for tensor in (*rows, *cores))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_rows_far_from_every_component(closed):
+    """Fifty standard deviations away one component outweighs all others by more than a float can hold."""
+    cores = [
+        torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(k)).requires_grad_() for k in range(50)
+    ]
+    distance = torch.tensor([[50.0, 51.0, 52.0, 60.0]])
+    rows = [(-(distance**2) / 2 + 1250).exp().requires_grad_() for _ in range(50)]
+    result = log_mass(rows, cores, closed=closed)
+    result.sum().backward()
+    expected = log_mass(
+        [r.detach().double() for r in rows], [c.detach().double() for c in cores], closed=closed
+    )
+    torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-4)
+    assert all(torch.isfinite(tensor.grad).all() for tensor in cores)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_impossible_evidence_is_minus_infinity_with_zero_gradients(closed):
+    rows, cores = random_network(closed)
+    rows[1] = torch.cat([torch.zeros(1, rows[1].shape[1], dtype=torch.float64), rows[1].detach()[1:]])
+    result = log_mass(rows, cores, closed=closed)
+    assert result[0] == -torch.inf
+    assert torch.isfinite(result[1:]).all()
+    result[1:].sum().backward()
+    assert all(torch.isfinite(core.grad).all() for core in cores)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_empty_batch(closed):
+    rows, cores = random_network(closed, batch=0)
+    assert log_mass(rows, cores, closed=closed).shape == (0,)
+
+
+@given(st.lists(st.floats(0, 2.0**100, width=32), min_size=1, max_size=6))
+def test_a_scaled_value_is_the_value(entries):
+    value = torch.tensor([entries])
+    scaled = rescale(value)
+    torch.testing.assert_close(scaled.value * scaled.log_scale.exp(), value, rtol=1e-4, atol=1e-37)
+    assert scaled.value.max() <= 1
+
+
+def test_messages_from_both_sides_meet():
+    rows, cores = random_network(closed=False)
+    with torch.no_grad():
+        left = advance(opening(cores[0], closed=False), rows[0], cores[0])
+        right = retreat(torch.ones(1, cores[1].shape[2], 1, dtype=torch.float64), rows[1], cores[1])
+        torch.testing.assert_close((left @ right).flatten().log(), naive(rows[:2], cores[:2], False))
+        torch.testing.assert_close(
+            transfer(rows[0], cores[0]), torch.einsum("bs,sij->bij", rows[0], cores[0])
+        )
