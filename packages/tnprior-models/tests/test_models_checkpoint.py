@@ -107,6 +107,13 @@ def test_weights_of_wrapped_models_have_the_names_of_the_bare_one(tmp_path):
         assert same(dict(other.state_dict()), dict(net.state_dict()))
 
 
+def test_metadata_comes_back_as_json_reads_it(tmp_path):
+    metadata = {"b": (1, 2), "a": {10: "x", 9: None}, "rate": 1 / 3}
+    path = save_weights(tmp_path / "w.safetensors", Net(), metadata)
+    expected = json.loads(json.dumps(metadata))
+    assert load_weights(path, Net()) == read_metadata(path) == expected
+
+
 def test_shared_and_strided_tensors_are_stored(tmp_path):
     net = Net()
     net.head.weight = nn.Parameter(net.body.weight.detach().t())
@@ -312,10 +319,11 @@ for number in range(10**9):
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path):
+@pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path, thorough):
     """One process that only writes, so that most kills hit a write."""
     generator = random.Random(0)
-    for _ in range(2):
+    for _ in range(1 + 4 * thorough):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
         process.stdout.readline()
         for _ in range(10):  # the state is whole while it is being replaced, too

@@ -44,6 +44,7 @@ def test_killed_at_random_moments(tmp_path, kills, epochs):
     assert not list(killed.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_signal_writes_a_checkpoint_first(tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(WORKER), "train", str(tmp_path), "2000"],

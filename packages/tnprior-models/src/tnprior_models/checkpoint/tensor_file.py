@@ -1,8 +1,8 @@
 """One safetensors file: named tensors, a JSON blob, and a digest that shows damage.
 
 The layout is plain safetensors, readable by anything that reads that format. The header's metadata holds
-`{"format": "pt", "tnprior": "<json>"}` and the JSON has `version`, `kind`, `sha256` (of the tensor
-bytes: safetensors itself notices a truncated file but not a flipped bit) and `content`.
+`{"format": "pt", "tnprior": "<json>"}` and the JSON has `version`, `kind`, `sha256` (of names,
+shapes, content and tensor bytes: safetensors itself notices a truncated file but not a flipped bit) and `content`.
 """
 
 import hashlib
@@ -29,16 +29,12 @@ def encode(tensors: Mapping[str, Tensor], kind: str, content: Mapping[str, Any])
         ModelError: `content` is not JSON.
     """
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    blob = {
-        "version": VERSION,
-        "kind": kind,
-        "sha256": _digest(safetensors.torch.save(copies)),
-        "content": content,
-    }
     try:
-        text = json.dumps(blob, allow_nan=False)
+        plain = json.loads(json.dumps(content, allow_nan=False))  # as it will be read: tuples are lists
     except (TypeError, ValueError) as error:
         raise ModelError(f"the metadata of {kind} must be plain JSON: {error}") from error
+    digest = _digest(safetensors.torch.save(copies), plain)
+    text = json.dumps({"version": VERSION, "kind": kind, "sha256": digest, "content": plain})
     return safetensors.torch.save(copies, metadata={"format": "pt", "tnprior": text})
 
 
@@ -56,8 +52,10 @@ def decode(payload: bytes, kind: str, path: Path) -> tuple[dict[str, Tensor], di
             "it was cut short or damaged after it was written, restore it from a copy"
         ) from error
     blob = _blob(payload, kind, path)
-    if blob["sha256"] != _digest(payload):
-        raise CheckpointError(f"{path} is damaged: its tensors do not have the SHA-256 noted in its header")
+    if blob["sha256"] != _digest(payload, blob["content"]):
+        raise CheckpointError(
+            f"{path} is damaged: what it holds does not have the SHA-256 noted in its header"
+        )
     return tensors, blob["content"]
 
 
@@ -97,14 +95,21 @@ def _header_length(payload: bytes) -> int:
     return int.from_bytes(payload[:_LENGTH_BYTES], "little")
 
 
-def _digest(payload: bytes) -> str:
-    return hashlib.sha256(memoryview(payload)[_LENGTH_BYTES + _header_length(payload) :]).hexdigest()
+def _header(payload: bytes) -> dict[str, Any]:
+    return dict(json.loads(payload[_LENGTH_BYTES : _LENGTH_BYTES + _header_length(payload)]))
+
+
+def _digest(payload: bytes, content: Any) -> str:
+    """Of names, shapes, content and tensor bytes, whether the header already holds metadata or not."""
+    tensors = {name: entry for name, entry in _header(payload).items() if name != "__metadata__"}
+    digest = hashlib.sha256(json.dumps([tensors, content], sort_keys=True).encode())
+    digest.update(memoryview(payload)[_LENGTH_BYTES + _header_length(payload) :])
+    return digest.hexdigest()
 
 
 def _blob(payload: bytes, kind: str, path: Path) -> dict[str, Any]:
     try:
-        header = json.loads(payload[_LENGTH_BYTES : _LENGTH_BYTES + _header_length(payload)])
-        blob = json.loads(header["__metadata__"]["tnprior"])
+        blob = json.loads(_header(payload)["__metadata__"]["tnprior"])
         found = (blob["kind"], blob["version"])
         complete = "content" in blob and "sha256" in blob
     except (ValueError, KeyError, TypeError) as error:

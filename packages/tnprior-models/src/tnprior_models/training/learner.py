@@ -61,18 +61,22 @@ class Learner:
     def adopt(self, parameters: Iterable[Tensor]) -> None:
         """Go on with `parameters` as somebody just overwrote them: what was learned about them is void.
 
-        Optimisers forget them and the average starts from their new values; all processes take rank 0's.
+        Optimisers forget them and the average starts from their new values; all processes take rank 0's. An
+        order of variables, which is a buffer, may have changed with them.
         """
         changed = {id(parameter): parameter for parameter in parameters}
         if not changed:
             return
-        self._group.broadcast(list(changed.values()))
+        self._group.broadcast([*changed.values(), *self.model.buffers()])
         for stepper in self.steppers:
             stepper.forget(list(changed.values()))
         with torch.no_grad():
             for own, averaged in zip(self.model.parameters(), self.product.parameters(), strict=True):
                 if id(own) in changed and averaged is not own:
                     averaged.copy_(own)
+            for buffer, copied in zip(self.model.buffers(), self.product.buffers(), strict=True):
+                if not buffer.is_floating_point() and copied is not buffer:
+                    copied.copy_(buffer)
 
     def state(self) -> dict[str, Any]:
         """Weights, average and optimisers."""

@@ -144,6 +144,7 @@ class Session:
 
     def _begin_epoch(self) -> None:
         self._terms.clear()
+        self._learner.share_buffers()
         with isolated(derive_seed("refit", self._config.seed, self.progress.epoch), self._device):
             for callback in self._callbacks:
                 self._learner.adopt(callback.refit(self.run))

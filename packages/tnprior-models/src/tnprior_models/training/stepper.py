@@ -97,7 +97,7 @@ class Stepper:
                 for name, value in terms.items():
                     term = value.detach().double() * part.share
                     sums[name] = sums[name] + term if name in sums else term
-        return {**sums, "grad_norm": self._clip()}
+        return {**sums, "grad_norm": self._clip().to(terms["loss"].device)}
 
     def update(self, step: int, total: int) -> None:
         """Move the parameters along the gradient, at the learning rate of `step`."""
