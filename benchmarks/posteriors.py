@@ -20,7 +20,7 @@ def run(settings: Settings) -> Iterator[Table]:
     latents = settings.sites - ATTRIBUTES
     sites = [Gaussian(f"z{k}", components=settings.components) for k in range(latents)]
     sites += [Categorical(f"y{k}") for k in range(ATTRIBUTES)]
-    points = settings.points()
+    points, names = settings.points(), [f"y{k}" for k in range(ATTRIBUTES)]
     observed = (torch.arange(settings.sites) < latents).expand(settings.batch, -1).to(settings.device)
     for kind in (TensorTrainPrior, TensorRingPrior):
         for rank in settings.ranks:
@@ -29,7 +29,7 @@ def run(settings: Settings) -> Iterator[Table]:
             found = compete(
                 {
                     "one log_prob": lambda p=p: p.log_prob(points, observed),
-                    "all posteriors": lambda p=p: p.observe(points, observed).marginals(),
+                    "all posteriors": lambda p=p: p.observe(points, observed).marginals(names),
                 },
                 settings,
             )

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from tnprior_core.scaled import rescale
+from torch.nn.functional import pad
 
 __all__ = ["advance", "log_mass", "opening", "retreat", "transfer"]
 
@@ -44,6 +43,8 @@ def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -
     >>> log_mass(rows, cores, closed=False).exp()
     tensor([6.])
     """
+    if all(row.shape[0] == 1 for row in rows):
+        return _log_mass_shared(rows, cores, closed=closed)
     result: Tensor = _LogMass.apply(closed, *rows, *cores)
     return result
 
@@ -91,21 +92,49 @@ def retreat(right: Tensor, row: Tensor, core: Tensor) -> Tensor:
     return transfer(row, core) @ right
 
 
+def _log_mass_shared(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:
+    """`log F` (1,) of rows that the whole batch shares, as a balanced tree: log2 K rounds instead of K.
+
+    Matrices instead of vectors cost a factor m more, which for a single row is less than the overhead of K rounds.
+    """
+    nodes, logs = _transfers(rows, cores), []
+    while len(nodes) > 1:
+        pairs = len(nodes) // 2
+        product = nodes[0 : 2 * pairs : 2] @ nodes[1::2]
+        peak = product.detach().flatten(1).amax(1).clamp_min(torch.finfo(product.dtype).tiny)
+        logs.append(peak.log().sum())
+        nodes = torch.cat([product / peak.view(-1, 1, 1), nodes[2 * pairs :]])
+    total = nodes[0].trace() if closed else nodes[0].sum()
+    possible = total > 0
+    logarithm = torch.where(possible, total, torch.ones_like(total)).log() + sum(logs)
+    return torch.where(possible, logarithm, torch.full_like(total, -torch.inf)).view(1)
+
+
+def _transfers(rows: Sequence[Tensor], cores: Sequence[Tensor]) -> Tensor:
+    """All transfers (K, m, m), the smaller ones filled up with zeros."""
+    if len({core.shape for core in cores}) == 1:
+        weights = torch.stack(tuple(rows))
+        return (weights @ torch.stack(tuple(cores)).flatten(2)).view(len(cores), *cores[0].shape[1:])
+    rank = max(max(core.shape[1:]) for core in cores)
+    matrices = [transfer(row, core)[0] for row, core in zip(rows, cores, strict=True)]
+    return torch.stack([pad(x, (0, rank - x.shape[1], 0, rank - x.shape[0])) for x in matrices])
+
+
 class _LogMass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, closed: bool, *tensors: Tensor) -> Tensor:
         rows, cores = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
         left = opening(cores[0], closed=closed)
         end = opening(cores[0], closed=True).mT if closed else cores[-1].new_ones(1, cores[-1].shape[2], 1)
-        messages, logs = [], []
+        messages, peaks = [], []
         for row, core in zip(rows, cores, strict=True):
             messages.append(left)
-            left, log_scale = rescale(advance(left, row, core))
-            logs.append(log_scale)
+            left, peak = _shrink(advance(left, row, core))
+            peaks.append(peak)
         ctx.closed, ctx.end = closed, end
         ctx.save_for_backward(*tensors, *messages)
         total = (left * end.mT).sum((1, 2)).log()
-        return total + _sum_logs(logs, total.shape[0])
+        return total + torch.stack([peak.expand(total.shape[0]) for peak in peaks]).log().sum(0)
 
     @staticmethod
     @once_differentiable
@@ -117,11 +146,15 @@ class _LogMass(torch.autograd.Function):
         row_grads: list[Tensor | None] = [None] * count
         core_grads: list[Tensor | None] = [None] * count
         right, step = ctx.end, _ring_step if ctx.closed else _train_step
-        for k in reversed(range(count)):
+        first = next(k for k in range(count) if wants_rows[k] or wants_cores[k])
+        for k in reversed(range(first, count)):
+            if not (wants_rows[k] or wants_cores[k]):
+                right = _shrink(retreat(right, rows[k], cores[k]))[0]
+                continue
             right, row_grads[k], core_grads[k] = step(
                 grad, rows[k], cores[k], messages[k], right, wants_rows[k], wants_cores[k]
             )
-            right = rescale(right).value
+            right = _shrink(right)[0]
         return None, *row_grads, *core_grads
 
 
@@ -153,7 +186,7 @@ def _ring_step(
     flat = core.flatten(1)
     environment = (left.mT @ right.mT).flatten(1)  # dF/dA, (B, m m')
     before = transfer(row, core) @ right
-    slope = environment @ flat.mT
+    slope = (flat @ environment.mT).mT  # a tall result costs twice as much as a wide one
     coefficient = grad * _reciprocal((slope * row).sum(1))
     row_grad = _sum_to(slope * coefficient.unsqueeze(1), row) if wants_row else None
     if not wants_core:
@@ -165,12 +198,14 @@ def _ring_step(
 
 def _reciprocal(mass: Tensor) -> Tensor:
     """1 / F, and zero where F is zero: an impossible example has no direction to move in."""
-    return torch.where(mass > 0, 1 / mass, torch.zeros_like(mass))
+    return mass.reciprocal().nan_to_num_(posinf=0.0)
 
 
 def _sum_to(gradient: Tensor, row: Tensor) -> Tensor:
     return gradient if gradient.shape[0] == row.shape[0] else gradient.sum(0, keepdim=True)
 
 
-def _sum_logs(logs: Sequence[Tensor], batch: int) -> Tensor:
-    return torch.stack([log.expand(batch) for log in logs]).sum(0)
+def _shrink(message: Tensor) -> tuple[Tensor, Tensor]:
+    """`scaled.rescale` in place, with the scale itself: one logarithm at the end serves all sites."""
+    peak = message.flatten(1).amax(1).clamp_min_(torch.finfo(message.dtype).tiny)
+    return message.div_(peak.view(-1, 1, 1)), peak

@@ -20,40 +20,48 @@ __all__ = ["component_posteriors", "of_sites", "posteriors_of_blocks"]
 
 
 def posteriors_of_blocks(
-    p: SiteDistribution, blocks: Sequence[Block], rows: int
+    p: SiteDistribution, blocks: Sequence[Block], rows: int, sites: Sequence[int] | None = None
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Return `log F` (rows,) and the posterior (rows, N_k) of every site's component index.
+
+    sites
+        which are needed, at least; the backward pass stops where the last of them is done. None or none for all.
 
     `p(s_k | e) = d log F / d log w_k[s_k]`: the rows enter multiplied by their core, so the derivative with
     respect to the logarithm of a weight is the share of the total mass that goes through it.
     """
-    wide = [block.rows.detach().expand(-1, rows, -1).clone().requires_grad_() for block in blocks]
+    needed = [not sites or not set(sites).isdisjoint(block.sites) for block in blocks]
+    wide = [
+        block.rows.detach().expand(-1, rows, -1).clone().requires_grad_(need)
+        for block, need in zip(blocks, needed, strict=True)
+    ]
     frozen = p._detached()
     with torch.enable_grad():
         mass = frozen._log_mass([Block(block.sites, leaf) for block, leaf in zip(blocks, wide, strict=True)])
         total = mass.sum()
+    chosen = [block for block, need in zip(blocks, needed, strict=True) if need]
     with torch.autocast(mass.device.type, enabled=False):
-        slopes = torch.autograd.grad(total, wide)
+        slopes = torch.autograd.grad(total, [leaf for leaf in wide if leaf.requires_grad])
     found = {
         site: slope[at]
-        for block, slope in zip(blocks, slopes, strict=True)
+        for block, slope in zip(chosen, slopes, strict=True)
         for at, site in enumerate(block.sites)
     }
     return mass.detach(), found
 
 
-def component_posteriors(p: SiteDistribution) -> dict[int, Tensor]:
-    """Return `p(s_k | what p knows)` (B or 1, N_k) of every site, by position."""
+def component_posteriors(p: SiteDistribution, sites: Sequence[int] | None = None) -> dict[int, Tensor]:
+    """Return `p(s_k | what p knows)` (B or 1, N_k), by position, of the given sites at least (None: all)."""
     with torch.no_grad():
         blocks = p.legs.blocks(p.knowledge, p._like())
-    mass, found = posteriors_of_blocks(p, blocks, p.knowledge.rows)
+    mass, found = posteriors_of_blocks(p, blocks, p.knowledge.rows, sites)
     p._require_possible(mass)
     return found
 
 
 def of_sites(p: SiteDistribution, sites: Sequence[int]) -> dict[str, Distribution]:
     """Return the univariate marginals of sites, by name."""
-    posteriors = component_posteriors(p)
+    posteriors = component_posteriors(p, sites)
     with torch.no_grad():
         return {p.legs.sites[site].name: _marginal(p, site, posteriors[site]) for site in sites}
 

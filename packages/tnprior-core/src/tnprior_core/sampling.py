@@ -113,6 +113,7 @@ def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tens
         sites, table = alike.sites[part], alike.table[:, part].contiguous()
         edge = bonds.index_select(0, sites) * alike.width + bonds.index_select(0, sites + 1)
         columns = numbered(edge, table.shape[2])
-        states[sites] = look_up(table.flatten(1), columns, uniform.index_select(0, sites))
+        found = look_up(table.flatten(1), columns, uniform.index_select(0, sites))
+        states.index_copy_(0, sites, found)
 
     spread(draw, len(alike.sites), bonds.shape[1])
