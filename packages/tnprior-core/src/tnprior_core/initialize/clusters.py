@@ -33,6 +33,7 @@ class Clusters(NamedTuple):
     labels: list[Float[Tensor, "C _"]]
 
 
+@torch.no_grad()
 def initialize_from_clusters(
     prior: NetworkPrior,
     z: Float[Tensor, "n d"],
@@ -47,7 +48,7 @@ def initialize_from_clusters(
 
     With cluster weights pi_c, per-cluster component weights r_k(s | c) and label frequencies p(y_a | c), core k is
     `Q_k[s][c, c'] = ((1 - leak) 1[c = c'] + leak / m) r_k(s | c)`, the first one times pi_c. The clusters are
-    fitted by expectation maximisation of a latent-class model that leaves missing attributes out. There are as many
+    fitted by expectation maximisation of a latent-class model that leaves missing attributes out; there are as many
     as the smallest bond has indices (the open ends of a train do not count).
 
     prior
@@ -61,8 +62,7 @@ def initialize_from_clusters(
     iterations
         of each expectation maximisation.
 
-    Raises ShapeError if columns do not match or an observed code is no label. Optimiser state of the prior is stale
-    afterwards.
+    Raises ShapeError if columns do not match or a code is no label. Optimiser state is stale afterwards.
 
     >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
     >>> prior = TensorTrainPrior([Gaussian("z0", 4), Categorical("sign")], rank=2)
@@ -78,20 +78,22 @@ def initialize_from_clusters(
     count = smallest_bond(cores, closed=prior.closed)
     z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
     counts = [prior.sites[site].states for site in prior.attributes]
-    with torch.no_grad():
-        clusters = find_clusters(z, codes, observed, counts, count, seed=seed, iterations=iterations)
-        tables: dict[int, Tensor] = dict(zip(prior.attributes, clusters.labels, strict=True))
-        for column, site in enumerate(prior.latents):
-            tables[site], mean, sigma = _tied_mixture(
-                z[:, column], clusters.share, prior.sites[site].states, iterations
-            )
-            prior.assign_components(site, mean, sigma)
-        prior.assign_cores(
-            [
-                persistent_core(tables[site], core, clusters.weight if place == 0 else None, leak).to(core)
-                for place, (site, core) in enumerate(zip(prior.order, cores, strict=True))
-            ]
-        )
+    clusters = find_clusters(z, codes, observed, counts, count, seed=seed, iterations=iterations)
+    tables: dict[int, Tensor] = dict(zip(prior.attributes, clusters.labels, strict=True))
+    tables |= _assign_latents(prior, z, clusters.share, iterations)
+    starts = [clusters.weight, *[None] * (len(cores) - 1)]
+    parts = zip(prior.order, cores, starts, strict=True)
+    prior.assign_cores([persistent_core(tables[k], core, start, leak).to(core) for k, core, start in parts])
+
+
+def _assign_latents(prior: NetworkPrior, z: Tensor, share: Tensor, iterations: int) -> dict[int, Tensor]:
+    """Give the prior the components of every latent; return each cluster's weights of them, by site."""
+    tables = {}
+    for column, site in enumerate(prior.latents):
+        table, mean, sigma = _tied_mixture(z[:, column], share, prior.sites[site].states, iterations)
+        prior.assign_components(site, mean, sigma)
+        tables[site] = table
+    return tables
 
 
 def find_clusters(
