@@ -89,6 +89,23 @@ def test_batches_of_one_example(tmp_path):
     assert_close(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("ours", "tnprior_models.errors.ModelError: no such prior"),
+        ("killed", "tnprior_models.errors.ModelError: process 1 terminated with signal SIGKILL"),
+        ("bug", "ZeroDivisionError: a bug"),
+    ],
+)
+def test_a_process_that_fails_ends_the_others(how, message):
+    ended = subprocess.run(
+        [sys.executable, str(WORKER), "fail", how], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert ended.returncode == 1
+    assert message in ended.stderr
+
+
 def test_launch_on_one_device_calls():
     assert launch(sorted, 1, [3, 1, 2]) == [1, 2, 3]
     with pytest.raises(ModelError, match="devices: expected 1 or more, received 0"):

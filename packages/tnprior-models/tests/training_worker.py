@@ -1,7 +1,7 @@
 """A tiny model that draws from every random stream, and a script that trains it in processes of its own.
 
 `train DIR EPOCHS` trains or resumes; `killed DIR EPOCHS KILLS` does so again and again and kills itself;
-`group DIR BATCH ACCUMULATE STOP` trains in two processes without noise.
+`group DIR BATCH ACCUMULATE STOP` trains in two processes without noise; `fail HOW` fails in one of two.
 """
 
 import os
@@ -19,6 +19,7 @@ from torch.optim import SGD
 
 from tnprior_models import (
     Batch,
+    ModelError,
     Objective,
     TrainConfig,
     Trainer,
@@ -237,11 +238,21 @@ def group_config(batch: int, accumulate: int) -> TrainConfig:
     return TrainConfig(epochs=2, batch_size=batch, accumulate=accumulate, clip_norm=0.5, ema_decay=0.9)
 
 
+def fail(how: str) -> None:
+    """In the second process only."""
+    if os.environ["RANK"] == "1":
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ModelError("no such prior") if how == "ours" else ZeroDivisionError("a bug")
+
+
 if __name__ == "__main__":
     what, where, *rest = sys.argv[1:]
     numbers = [int(number) for number in rest]
     if what == "train":
         train(Path(where), *numbers, sys.stdout.fileno())
+    elif what == "fail":
+        launch(fail, 2, where)
     elif what == "killed":
         train_killed(Path(where), *numbers)
     else:

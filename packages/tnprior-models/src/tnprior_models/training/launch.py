@@ -6,6 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +14,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
-from torch.multiprocessing.spawn import ProcessContext, ProcessException, start_processes
+from torch.multiprocessing.spawn import (
+    ProcessContext,
+    ProcessException,
+    ProcessExitedException,
+    start_processes,
+)
 
 from tnprior_core.errors import TnpriorError
 from tnprior_models.errors import ModelError
@@ -42,7 +48,7 @@ def launch(fn: Callable[..., R], devices: int, *args: Any) -> R:
     of a module, and a script that calls this does so under `if __name__ == "__main__"`.
 
     Raises:
-        ModelError: `devices` below 1.
+        ModelError: `devices` below 1, or a process that was killed.
         TnpriorError: the error that `fn` raised, of the same type.
         torch.multiprocessing.ProcessException: `fn` failed with any other error, whose traceback it shows.
 
@@ -111,6 +117,10 @@ def _less_noise() -> Iterator[None]:
 
 @contextmanager
 def _forwarded_signals(context: ProcessContext) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
     def forward(number: int, frame: FrameType | None) -> None:
         for pid in context.pids():
             with contextlib.suppress(ProcessLookupError):
@@ -131,9 +141,11 @@ def _wait(
     try:
         while not context.join(timeout=_POLL, grace_period=_GRACE):
             reports += _received(reader)
-    except ProcessException:
+    except ProcessException as error:
         reports += _received(reader)
         if all(report.error is None for report in reports):
+            if isinstance(error, ProcessExitedException):
+                raise ModelError(f"{error}; the others were stopped (out of memory, perhaps)") from error
             raise
     return reports + _received(reader)
 
