@@ -105,7 +105,7 @@ def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, spread: Sprea
         cumulate(table)
         middles[part] = look_up(table, column, uniform[part])
 
-    spread(draw, pairs, max(draws, rank * (rank * rank if shared else draws) // 2))
+    spread(draw, pairs, max(draws, rank * (rank * rank if shared else draws) // 4))
 
 
 def _columns(table: Tensor, index: Tensor) -> Tensor:
