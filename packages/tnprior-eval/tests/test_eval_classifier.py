@@ -206,6 +206,25 @@ def test_wrong_input_is_named(trained):
         TrainingSettings(steps=0)
 
 
+def test_a_diverged_run_and_a_part_without_labels_are_errors():
+    x, codes, observed = bars(60, 10)
+    with pytest.raises(EvalError, match="diverged; lower the learning rate"):
+        train_classifier(x, codes, observed, [4, 2], settings=TrainingSettings(steps=6, learning_rate=1e30))
+    one = torch.zeros_like(observed)
+    one[0, 0] = True
+    with pytest.raises(EvalError, match=r"held-out share of 0\.1 and in the rest, received none"):
+        train_classifier(x, codes, one, [4, 2], settings=QUICK)
+
+
+def test_progress_reports_mean_losses():
+    x, codes, observed = bars(60, 11)
+    seen = []
+    settings = TrainingSettings(steps=7, batch=16, checks=2)  # checks at 3, 6 and, with one step, 7
+    train_classifier(x, codes, observed, [4, 2], settings=settings, progress=seen.append)
+    assert [report.step for report in seen] == [3, 6, 7]
+    assert all(0.3 < report.loss < 3.0 for report in seen)
+
+
 def test_mirroring_is_seen_only_where_it_is_asked_for():
     """With mirrored training images left and right cannot be told apart; without, they can."""
     x, codes, _ = bars(400, 9)

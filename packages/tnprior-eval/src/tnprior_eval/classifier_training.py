@@ -128,8 +128,7 @@ def train_classifier(
         x: uint8 (n, C, H, W), C 1 or 3, H and W at least 8.
         codes: integer codes (n, A); ignored where not observed.
         observed: bool (n, A).
-        label_counts: number of labels of each attribute.
-        names: of the attributes.
+        label_counts, names: number of labels and name of each attribute.
         settings: see `TrainingSettings`.
         device: where to train; the classifier stays there.
         progress: called at each check.
@@ -138,8 +137,7 @@ def train_classifier(
         the classifier with the lowest held-out loss, and its record.
 
     Raises:
-        ShapeError: for other tensors.
-        EvalError: for too few images or labels.
+        EvalError: for other tensors (`ShapeError`), too few images or labels, a run that diverged.
 
     >>> x = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8)
     >>> codes, observed = torch.arange(40)[:, None] % 2, torch.ones(40, 1, dtype=torch.bool)
@@ -151,9 +149,9 @@ def train_classifier(
     """
     settings = settings or TrainingSettings()
     _check(x, codes, observed, label_counts)
-    data = LabelledImages(x.cpu(), codes.cpu().long(), observed.cpu())
     generator = torch.Generator().manual_seed(settings.seed)
-    train, held_out = split_held_out(data, settings.held_out, generator)
+    data = LabelledImages(x.cpu(), codes.cpu().long(), observed.cpu())
+    train, held_out = _parts(data, settings, generator)
     classifier = _fresh(train.x, classifier_config(x, label_counts, names), settings.seed).to(device)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True):
         steps_run = _fit(classifier, train, held_out, settings, generator, progress)
@@ -169,6 +167,17 @@ def evaluate_classifier(
     metric = Accuracy(classifier.config.names, label=label, protocol=Protocol(extractor=classifier.extractor))
     metric.update(classifier.answers(x), codes.cpu(), observed.cpu())
     return metric.compute()
+
+
+def _parts(
+    data: LabelledImages, settings: TrainingSettings, generator: torch.Generator
+) -> tuple[LabelledImages, LabelledImages]:
+    train, held_out = split_held_out(data, settings.held_out, generator)
+    if not (bool(train.observed.any()) and bool(held_out.observed.any())):
+        raise EvalError(
+            f"expected labels in a held-out share of {settings.held_out} and in the rest, received none"
+        )
+    return train, held_out
 
 
 def _fresh(x: Tensor, config: ClassifierConfig, seed: int) -> Classifier:
@@ -234,20 +243,23 @@ def _fit(
     )
     batches = shuffled_batches(train, settings.batch, flip=settings.flip, generator=generator)
     every = max(1, settings.steps // settings.checks)
-    best, best_state, best_step, step, losses = math.inf, copy.deepcopy(classifier.state_dict()), 0, 0, 0.0
+    best, best_state, best_step, step = math.inf, classifier.state_dict(), 0, 0
+    losses: list[float] = []
     for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
-        losses += _step(classifier, batch, optimizer)
+        losses.append(_step(classifier, batch, optimizer))
         rate.step()
         if step % every and step < settings.steps:
             continue
         loss, accuracy = _held_out_scores(classifier, held_out)
         if progress is not None:
-            progress(TrainingProgress(step, settings.steps, losses / every, loss, accuracy))
-        losses = 0.0
+            progress(TrainingProgress(step, settings.steps, math.fsum(losses) / len(losses), loss, accuracy))
+        losses.clear()
         if loss < best:
             best, best_state, best_step = loss, copy.deepcopy(classifier.state_dict()), step
         if step - best_step >= settings.patience * every:
             break
+    if not best_step:
+        raise EvalError(f"the classifier diverged; lower the learning rate of {settings.learning_rate}")
     classifier.load_state_dict(best_state)
     classifier.eval()
     return step
