@@ -204,6 +204,37 @@ def _check_rows(case: _Case) -> None:
         _close(drawn, draws[:, row : row + 1], "samples of one row", 1e-6)
 
 
+def _check_one_column(case: _Case) -> None:
+    """Evidence per example on one site, the others untouched: samples, marginals, and a batch without examples."""
+    p, name = case.distribution(), LATENTS[0].name
+    measured = torch.tensor([-0.5, 0.1, 1.0], dtype=torch.float64, device=case.device)
+    q = p.condition({name: Noisy(measured, 0.3)})
+    assert q.sample((2,), seed=1).shape == (2, 3, len(case.sites)), "expected (2, 3, K) samples"
+    for row in range(3):
+        alone = p.condition({name: Noisy(measured[row], 0.3)})
+        _close(q.mean[row], alone.mean, "means of one row")
+        _close(q.log_prob(case.values(1))[row], alone.log_prob(case.values(1))[0], "log_prob of one row")
+    none = p.condition({name: Noisy(measured[:0], 0.3)})
+    for marginal in none.marginals().values():
+        assert marginal.batch_shape == (0,), "marginals of a batch without examples"
+
+
+def _check_gradients_survive(case: _Case) -> None:
+    """What is asked without gradients leaves those of a later loss alone."""
+    prior, values = case.prior(), case.values(4)
+    found = []
+    for ask in (False, True):
+        prior.zero_grad()
+        p = prior()
+        if ask:
+            p.sample((2,), seed=1)
+        if list(prior.parameters()):
+            p.log_prob(values).sum().backward()
+        found.append([torch.zeros(()) if x.grad is None else x.grad.clone() for x in prior.parameters()])
+    for before, after in zip(*found, strict=True):
+        _close(after, before, "the gradient after sampling from the same distribution")
+
+
 def _check_moments(case: _Case) -> None:
     """Means and variances agree with the univariate marginals, the covariance with its diagonal."""
     p = case.distribution().condition({LATENTS[0].name: Between(-2.0, 1.0)})
@@ -353,6 +384,8 @@ _CHECKS = (
     _check_soft,
     _check_samples,
     _check_rows,
+    _check_one_column,
+    _check_gradients_survive,
     _check_moments,
     _check_hygiene,
 )
