@@ -63,25 +63,19 @@ def initialize_from_labels(
     generator = torch.Generator().manual_seed(seed)
     cores = prior.cores()
     count = smallest_bond(cores, closed=prior.closed)
-    kinds = [isinstance(prior.sites[site], Categorical) for site in prior.order]
-    groups = attribute_groups(kinds)
-    grids = {
-        site: mean
-        for key, group in prior.leg_groups.items()
-        for site, mean in zip(group, prior.mean[key], strict=True)
-    }
+    groups = attribute_groups([isinstance(prior.sites[site], Categorical) for site in prior.order])
     new: list[Tensor] = []
     for place, (site, core) in enumerate(zip(prior.order, cores, strict=True)):
         owner = prior.sites[prior.order[groups[place]]]
         label = torch.arange(count) % owner.states
-        if kinds[place]:
+        if groups[place] == place:
             table = torch.full((count, owner.states), (1 - purity) / owner.states)
             table[torch.arange(count), label] += purity
         else:
-            table = _places(grids[site].cpu(), label, owner.states, spread, generator)
+            table = _places(_grid(prior, site), label, owner.states, spread, generator)
         last = place + 1 == len(groups) or groups[place + 1] != groups[place]
-        weight = torch.full((count,), 1 / count) if place == 0 else None
-        new.append(persistent_core(table, core, weight, 1.0 if last else leak).to(core))
+        weight = core.new_full((count,), 1 / count) if place == 0 else None
+        new.append(persistent_core(table.to(core), core, weight, 1.0 if last else leak).to(core))
     prior.assign_cores(new)
 
 
@@ -93,6 +87,12 @@ def attribute_groups(kinds: Sequence[bool]) -> list[int]:
     """
     attributes = [place for place, attribute in enumerate(kinds) if attribute]
     return [min(attributes, key=lambda at: (abs(at - place), at)) for place in range(len(kinds))]
+
+
+def _grid(prior: NetworkPrior, site: int) -> Tensor:
+    """The component means (N,) of one latent."""
+    found = [prior.mean[key][group.index(site)] for key, group in prior.leg_groups.items() if site in group]
+    return found[0].detach().cpu()
 
 
 def _places(grid: Tensor, label: Tensor, labels: int, spread: float, generator: torch.Generator) -> Tensor:
