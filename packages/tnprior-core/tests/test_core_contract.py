@@ -182,7 +182,9 @@ def test_an_empty_batch(closed):
 def test_a_scaled_value_is_the_value(entries):
     value = torch.tensor([entries])
     scaled = rescale(value)
-    torch.testing.assert_close(scaled.value * scaled.log_scale.exp(), value, rtol=1e-4, atol=1e-30 * max(entries))
+    torch.testing.assert_close(
+        scaled.value * scaled.log_scale.exp(), value, rtol=1e-4, atol=1e-30 * max(entries)
+    )
     assert scaled.value.max() <= 1
 
 
