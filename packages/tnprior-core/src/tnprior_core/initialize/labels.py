@@ -16,7 +16,6 @@ from torch import Tensor
 from tnprior_core.errors import SiteError
 from tnprior_core.initialize.clusters import persistent_core, smallest_bond
 from tnprior_core.priors.network import NetworkPrior
-from tnprior_core.sites import Categorical
 
 __all__ = ["attribute_groups", "initialize_from_labels"]
 
@@ -60,23 +59,37 @@ def initialize_from_labels(
         raise SiteError(
             f"expected spread > 0, 0 < leak <= 1, 0.5 <= purity <= 1, received {spread}, {leak}, {purity}"
         )
-    generator = torch.Generator().manual_seed(seed)
-    cores = prior.cores()
-    count = smallest_bond(cores, closed=prior.closed)
-    groups = attribute_groups([isinstance(prior.sites[site], Categorical) for site in prior.order])
+    cores, groups = prior.cores(), attribute_groups([site in prior.attributes for site in prior.order])
+    tables = _tables(prior, groups, smallest_bond(cores, closed=prior.closed), seed, spread, purity)
     new: list[Tensor] = []
-    for place, (site, core) in enumerate(zip(prior.order, cores, strict=True)):
-        owner = prior.sites[prior.order[groups[place]]]
-        label = torch.arange(count) % owner.states
+    for place, (table, core) in enumerate(zip(tables, cores, strict=True)):
+        last = place + 1 == len(groups) or groups[place + 1] != groups[place]
+        weight = torch.full((len(table),), 1 / len(table)) if place == 0 else None
+        new.append(persistent_core(table, core, weight, 1.0 if last else leak).to(core))
+    prior.assign_cores(new)
+
+
+def _tables(
+    prior: NetworkPrior, groups: Sequence[int], count: int, seed: int, spread: float, purity: float
+) -> list[Tensor]:
+    """What each of `count` bond indices says about the states of each site, (count, N_k), in chain order."""
+    generator = torch.Generator().manual_seed(seed)
+    grids = {
+        site: mean
+        for key, group in prior.leg_groups.items()
+        for site, mean in zip(group, prior.mean[key], strict=True)
+    }
+    tables = []
+    for place, site in enumerate(prior.order):
+        states = prior.sites[prior.order[groups[place]]].states
+        label = torch.arange(count) % states
         if groups[place] == place:
-            table = torch.full((count, owner.states), (1 - purity) / owner.states)
+            table = torch.full((count, states), (1 - purity) / states)
             table[torch.arange(count), label] += purity
         else:
-            table = _places(_grid(prior, site), label, owner.states, spread, generator)
-        last = place + 1 == len(groups) or groups[place + 1] != groups[place]
-        weight = core.new_full((count,), 1 / count) if place == 0 else None
-        new.append(persistent_core(table.to(core), core, weight, 1.0 if last else leak).to(core))
-    prior.assign_cores(new)
+            table = _places(grids[site].cpu(), label, states, spread, generator)
+        tables.append(table)
+    return tables
 
 
 def attribute_groups(kinds: Sequence[bool]) -> list[int]:
@@ -91,7 +104,9 @@ def attribute_groups(kinds: Sequence[bool]) -> list[int]:
 
 def _grid(prior: NetworkPrior, site: int) -> Tensor:
     """The component means (N,) of one latent."""
-    found = [prior.mean[key][group.index(site)] for key, group in prior.leg_groups.items() if site in group]
+    found: list[Tensor] = [
+        prior.mean[key][group.index(site)] for key, group in prior.leg_groups.items() if site in group
+    ]
     return found[0].detach().cpu()
 
 
