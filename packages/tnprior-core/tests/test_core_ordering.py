@@ -12,6 +12,7 @@ from tnprior_core import (
     TensorRingPrior,
     TensorTrainPrior,
     information_order,
+    interleaved_order,
     mutual_information,
     random_order,
 )
@@ -116,3 +117,12 @@ def test_order_is_that_of_values_not_of_the_chain():
     draws = prior().sample((50,), seed=1)
     assert bool(((draws[:, :6] - torch.arange(6.0) * 10).abs() < 12).all())
     assert draws[:, 7].max() == 2
+
+
+def test_interleaved_order_spreads_the_attributes():
+    order = interleaved_order(SITES)
+    assert sorted(order) == list(range(8))
+    places = [place for place, site in enumerate(order) if site >= 6]
+    assert places[1] - places[0] >= 3
+    assert interleaved_order(SITES[:6]) == tuple(range(6))
+    assert interleaved_order(SITES[6:]) == (0, 1)

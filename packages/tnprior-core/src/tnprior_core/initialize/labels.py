@@ -43,7 +43,7 @@ def initialize_from_labels(
 
     Raises SiteError if there is no attribute to tell apart, or a setting is out of range.
 
-    >>> from tnprior_core import Gaussian, TensorTrainPrior
+    >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
     >>> sites = [Gaussian("z0", 10), Gaussian("z1", 10), Categorical("hat")]
     >>> prior = TensorTrainPrior(sites, rank=4)
     >>> initialize_from_labels(prior)
@@ -74,11 +74,6 @@ def _tables(
 ) -> list[Tensor]:
     """What each of `count` bond indices says about the states of each site, (count, N_k), in chain order."""
     generator = torch.Generator().manual_seed(seed)
-    grids = {
-        site: mean
-        for key, group in prior.leg_groups.items()
-        for site, mean in zip(group, prior.mean[key], strict=True)
-    }
     tables = []
     for place, site in enumerate(prior.order):
         states = prior.sites[prior.order[groups[place]]].states
@@ -87,7 +82,7 @@ def _tables(
             table = torch.full((count, states), (1 - purity) / states)
             table[torch.arange(count), label] += purity
         else:
-            table = _places(grids[site].cpu(), label, states, spread, generator)
+            table = _places(_grid(prior, site), label, states, spread, generator)
         tables.append(table)
     return tables
 
@@ -118,4 +113,5 @@ def _places(grid: Tensor, label: Tensor, labels: int, spread: float, generator: 
     span = (grid.max() - grid.min()).clamp_min(1e-6)
     place = place.clamp(grid.min().item(), grid.max().item())
     width = span / max(len(grid) - 1, 1)
-    return torch.softmax(-0.5 * ((grid - place.unsqueeze(1)) / width).square(), 1)
+    distance = (grid - place.unsqueeze(1)) / width
+    return torch.softmax(-0.5 * distance.square(), 1)
