@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.nn.functional import pad
 
 from tnprior_core import completion, marginals, moments
 from tnprior_core.errors import ImpossibleEvidenceError, QueryError, ShapeError
@@ -110,6 +111,8 @@ class SiteDistribution(Distribution, ABC):
         torch.Size([5])
         """
         values, known, shape = self._table(value, observed)
+        if self.knowledge.empty and not self._total:
+            return self._log_prob_with_total(values, known).view(shape)
         repeats = values.shape[0] // (self.knowledge.batch or 1)
         knowledge = self.knowledge.expand(repeats)
         both = learn_table(knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
@@ -285,6 +288,13 @@ class SiteDistribution(Distribution, ABC):
     def _mass(self, knowledge: Knowledge) -> Tensor:
         mass = self._log_mass(self.legs.blocks(knowledge, self._like())).expand(knowledge.rows)
         return _contradicted(mass, knowledge)
+
+    def _log_prob_with_total(self, values: Tensor, known: Tensor) -> Tensor:
+        """One contraction for the masses and the total: a last row, where nothing is observed, has the total."""
+        values, known = pad(values, (0, 0, 0, 1)), pad(known, (0, 0, 0, 1))
+        table = learn_table(self.knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
+        mass = self._mass(table)
+        return mass[:-1] - mass[-1:]
 
     def _known_mass(self) -> Tensor:
         if self.knowledge.empty:
