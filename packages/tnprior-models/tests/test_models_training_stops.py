@@ -142,10 +142,10 @@ def test_a_time_limit_saves_and_returns(tmp_path):
 
     begun = time.monotonic()
     result = train(
-        Line(), numbers(*range(50)), Slow(), epochs=100, batch_size=1, max_minutes=0.002, directory=tmp_path
+        Line(), numbers(*range(50)), Slow(), epochs=100, batch_size=1, max_minutes=0.02, directory=tmp_path
     )
     assert result.reason is StopReason.TIME
-    assert 0.12 <= time.monotonic() - begun < 5
+    assert 1.2 <= time.monotonic() - begun < 10
     assert 0 < result.step < 50
     assert load_training_state(tmp_path / "checkpoints/last")["progress"]["step"] == result.step
 

@@ -61,8 +61,8 @@ def fit_mixtures(
     (s + 1/2) / N, so that they ascend at the start. Source: Dempster, Laird & Rubin 1977.
 
     >>> weight, mean, sigma = fit_mixtures(torch.randn(500, 3), 2)
-    >>> weight.sum(1)
-    tensor([1., 1., 1.])
+    >>> bool(torch.allclose(weight.sum(1), torch.ones(3)))
+    True
     """
     step = max(1, _CELLS_AT_ONCE // max(1, z.shape[0] * components))
     parts = [_fit_columns(part, components, iterations) for part in z.split(step, 1)]
