@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tnprior_core.noise import draw_noise
-from tnprior_core.parallel import spreading
+from tnprior_core.parts import parts_for
 from tnprior_core.sampling import draw_states, pick
 from tnprior_core.tables import cumulate, look_up
 
@@ -184,9 +184,8 @@ def test_sampling_records_no_gradient_and_changes_no_input():
     assert all(torch.equal(core, copy) for core, copy in zip(cores, kept, strict=True))
 
 
-def test_errors_of_threads_reach_the_caller():
-    def fail(part):
-        raise ValueError("from inside")
-
-    with spreading(torch.device("cpu")) as spread, pytest.raises(ValueError, match="from inside"):
-        spread(fail, 10, 1)
+@pytest.mark.parametrize(("count", "cost"), [(0, 1), (1, 10**9), (7, 20_000), (70_000, 1)])
+def test_parts_cover_a_range_in_order(count, cost):
+    found = []
+    parts_for(torch.device("cpu"))(lambda part: found.extend(range(count)[part]), count, cost)
+    assert found == list(range(count))

@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from tnprior_core.parallel import spreading
+from tnprior_core.parts import parts_for
 
 __all__ = ["BLOCK", "Noise", "draw_noise", "fresh_seed"]
 
@@ -59,8 +59,8 @@ def draw_noise(
             for whole, piece in zip(noise, block, strict=True):
                 whole[:, max(begin, 0) : end] = piece[:, inside]
 
-    with spreading(noise.uniform.device) as spread:
-        spread(fill, stop - start, (uniforms + normals) * BLOCK // 4)
+    in_parts = parts_for(noise.uniform.device)
+    in_parts(fill, stop - start, (uniforms + normals) * BLOCK // 4)
     return noise
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tnprior_core.parallel import Spread, spreading
+from tnprior_core.parts import Parts, parts_for
 from tnprior_core.tables import cumulate, look_up, numbered
 from tnprior_core.tree import draw_bonds
 from tnprior_core.walk import pick, walk_states
@@ -62,18 +62,18 @@ def draw_states(
 def _draw_shared(rows: Sequence[Tensor], cores: Sequence[Tensor], uniform: Tensor, *, closed: bool) -> Tensor:
     count, draws = len(cores), uniform.shape[1]
     states = torch.empty(count, draws, dtype=torch.int32, device=uniform.device)
-    with spreading(uniform.device) as spread:
-        transfers, groups = _prepare(rows, cores, spread)
-        for start in range(0, draws, _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            bonds = draw_bonds(transfers, uniform[:count, part], spread, closed=closed)
-            noise = uniform[count + 1 : 2 * count + 1, part]
-            for alike in groups:
-                _draw_components(alike, bonds, noise, states[:, part], spread)
+    in_parts = parts_for(uniform.device)
+    transfers, groups = _prepare(rows, cores, in_parts)
+    for start in range(0, draws, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        bonds = draw_bonds(transfers, uniform[:count, part], in_parts, closed=closed)
+        noise = uniform[count + 1 : 2 * count + 1, part]
+        for alike in groups:
+            _draw_components(alike, bonds, noise, states[:, part], in_parts)
     return states
 
 
-def _prepare(rows: Sequence[Tensor], cores: Sequence[Tensor], spread: Spread) -> tuple[Tensor, list[_Alike]]:
+def _prepare(rows: Sequence[Tensor], cores: Sequence[Tensor], in_parts: Parts) -> tuple[Tensor, list[_Alike]]:
     """Tables of the components, and the transfers (K, m, m), the smaller ones filled up with zeros."""
     by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
     for site, core in enumerate(cores):
@@ -82,14 +82,14 @@ def _prepare(rows: Sequence[Tensor], cores: Sequence[Tensor], spread: Spread) ->
     transfers = cores[0].new_zeros(len(cores), rank, rank)
     groups = []
     for (_, before, after), sites in by_shape.items():
-        alike, totals = _tabulate(sites, rows, cores, spread)
+        alike, totals = _tabulate(sites, rows, cores, in_parts)
         transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
         groups.append(alike)
     return transfers, groups
 
 
 def _tabulate(
-    sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], spread: Spread
+    sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], in_parts: Parts
 ) -> tuple[_Alike, Tensor]:
     """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
     states, before, after = cores[sites[0]].shape
@@ -102,11 +102,11 @@ def _tabulate(
         totals[part] = cumulate(weights.flatten(1)).view(-1, before * after)
         table[:, part] = weights
 
-    spread(fill, len(sites), table[:, 0].numel() // 2)
+    in_parts(fill, len(sites), table[:, 0].numel() // 2)
     return _Alike(torch.tensor(sites, device=table.device), table, after), totals
 
 
-def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor, spread: Spread) -> None:
+def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor, in_parts: Parts) -> None:
     """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
 
     def draw(part: slice) -> None:
@@ -116,4 +116,4 @@ def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tens
         found = look_up(table.flatten(1), columns, uniform.index_select(0, sites))
         states.index_copy_(0, sites, found)
 
-    spread(draw, len(alike.sites), bonds.shape[1])
+    in_parts(draw, len(alike.sites), bonds.shape[1])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tnprior_core.parallel import Spread
+from tnprior_core.parts import Parts
 from tnprior_core.tables import cumulate, look_up, numbered
 
 __all__ = ["draw_bonds"]
@@ -30,15 +30,15 @@ class _Halves(NamedTuple):
     span: int
 
 
-def draw_bonds(transfers: Tensor, uniform: Tensor, spread: Spread, *, closed: bool) -> Tensor:
+def draw_bonds(transfers: Tensor, uniform: Tensor, in_parts: Parts, *, closed: bool) -> Tensor:
     """Return bond indices (K + 1, S) int32, from the one before the first site to the one after the last.
 
     transfers
         (K, m, m), non-negative; smaller matrices filled up with zeros.
     uniform
         (K, S) noise in [0, 1): the first row for the two ends, the others for the bonds between.
-    spread
-        from `parallel.spreading`.
+    in_parts
+        from `parts.parts_for`.
 
     Only ratios within a row of A and a column of C matter, and products are kept as logarithms: halves of a
     ring that favour different closings cannot underflow.
@@ -58,7 +58,7 @@ def draw_bonds(transfers: Tensor, uniform: Tensor, spread: Spread, *, closed: bo
     used = 1
     for halves in reversed(rounds):
         pairs = halves.left.shape[1]
-        _draw_middles(halves, bonds, uniform[used : used + pairs], spread)
+        _draw_middles(halves, bonds, uniform[used : used + pairs], in_parts)
         used += pairs
     return bonds[: count + 1]
 
@@ -86,7 +86,7 @@ def _draw_ends(node: Tensor, uniform: Tensor, *, closed: bool) -> tuple[Tensor, 
     return first, state - first * rank
 
 
-def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, spread: Spread) -> None:
+def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, in_parts: Parts) -> None:
     rank, pairs, _ = halves.left.shape
     starts, middles, stops = (
         bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
@@ -105,7 +105,7 @@ def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, spread: Sprea
         cumulate(table)
         middles[part] = look_up(table, column, uniform[part])
 
-    spread(draw, pairs, max(draws, rank * (rank * rank if shared else draws) // 4))
+    in_parts(draw, pairs, max(draws, rank * (rank * rank if shared else draws) // 4))
 
 
 def _columns(table: Tensor, index: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from tnprior_core.knowledge import Knowledge, SoftLabels, SoftNormal
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup
 from tnprior_core.noise import Noise, draw_noise
 from tnprior_core.normal import truncated_draw
-from tnprior_core.parallel import spreading
+from tnprior_core.parts import parts_for
 from tnprior_core.sampling import pick
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def _draw_normals(group: GaussianLegs, states: Tensor, normal: Tensor, values: T
         scaled = sigma.index_select(0, flat).mul_(normal.index_select(0, chosen).flatten())
         values.index_copy_(0, chosen, scaled.add_(mean.index_select(0, flat)).view(len(chosen), -1))
 
-    with spreading(states.device) as spread:
-        spread(fill, len(sites), states.shape[1])
+    in_parts = parts_for(states.device)
+    in_parts(fill, len(sites), states.shape[1])
 
 
 def _draw_soft(
