@@ -6,7 +6,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from tnprior_eval.errors import EvalError
-from tnprior_eval.estimate import Estimate
 from tnprior_eval.feature_streams import MomentStreams, kind_of, labelled
 from tnprior_eval.frechet import JackknifeDistance
 from tnprior_eval.moments import GroupedMoments
@@ -32,12 +31,7 @@ class ClassifierFrechetResult(Result):
 
     def rows(self) -> tuple[Row, ...]:
         """The distance, then the distance with the bias of finite samples removed."""
-        distance, corrected = self.frechet.distance, self.frechet.bias_corrected
-        first = Row(self.label, distance, self.protocol)
-        if corrected is None:
-            return (first,)
-        unbiased = Estimate(corrected, distance.n, distance.standard_error)
-        return (first, Row(f"{self.label}/bias-corrected", unbiased, self.protocol))
+        return self.frechet.rows(self.label, self.protocol)
 
 
 class ClassifierFrechet:

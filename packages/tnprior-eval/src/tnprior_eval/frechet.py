@@ -11,6 +11,8 @@ from tnprior_eval.errors import ShapeError
 from tnprior_eval.estimate import Estimate, normal_interval
 from tnprior_eval.jackknife import jackknife_bias, jackknife_variance
 from tnprior_eval.moments import GroupedMoments, Moments
+from tnprior_eval.protocol import Protocol
+from tnprior_eval.result import Row
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,14 @@ class JackknifeDistance:
 
     distance: Estimate
     bias_corrected: float | None
+
+    def rows(self, label: str, protocol: Protocol) -> tuple[Row, ...]:
+        """The distance, then (with jackknife groups) the one without the bias of finite samples."""
+        first = Row(label, self.distance, protocol)
+        if self.bias_corrected is None:
+            return (first,)
+        unbiased = Estimate(self.bias_corrected, self.distance.n, self.distance.standard_error)
+        return (first, Row(f"{label}/bias-corrected", unbiased, protocol))
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:

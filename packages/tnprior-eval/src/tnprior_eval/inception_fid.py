@@ -7,7 +7,6 @@ from torch import Tensor
 
 from tnprior_eval.checks import check_features
 from tnprior_eval.errors import EvalError
-from tnprior_eval.estimate import Estimate
 from tnprior_eval.feature_streams import MomentStreams, labelled
 from tnprior_eval.frechet import JackknifeDistance
 from tnprior_eval.inception import DIMENSION, Inception
@@ -36,12 +35,7 @@ class InceptionFidResult(Result):
 
     def rows(self) -> tuple[Row, ...]:
         """The distance, then the distance with the bias of finite samples removed."""
-        distance, corrected = self.frechet.distance, self.frechet.bias_corrected
-        first = Row(self.label, distance, self.protocol)
-        if corrected is None:
-            return (first,)
-        unbiased = Estimate(corrected, distance.n, distance.standard_error)
-        return (first, Row(f"{self.label}/bias-corrected", unbiased, self.protocol))
+        return self.frechet.rows(self.label, self.protocol)
 
 
 class InceptionFid:
