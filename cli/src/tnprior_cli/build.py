@@ -15,6 +15,7 @@ from tnprior_core import (
     Gaussian,
     GaussianMixturePrior,
     NetworkPrior,
+    StandardNormalPrior,
     TensorRingPrior,
     TensorTrainPrior,
     initialize_from_labels,
@@ -62,10 +63,10 @@ def build_model(config: RunConfig, objects: Objects) -> VAE:
 def build_prior(config: RunConfig, objects: Objects) -> nn.Module:
     """The prior over `latents` Gaussian sites and one categorical site per attribute."""
     prior = config.prior
-    latents = [Gaussian(f"z{i}", components=prior.components) for i in range(config.model.latents)]
+    latents = [Gaussian(f"z{i}", components=prior.components or 1) for i in range(config.model.latents)]
     attributes = [Categorical(a.name, a.labels) for a in objects.attributes]
     built: nn.Module = _PRIORS[prior.kind]([*latents, *attributes], config)
-    if isinstance(built, NetworkPrior) and attributes and prior.start != "noise":
+    if isinstance(built, NetworkPrior) and attributes and prior.start != "noise" and prior.spread is not None:
         initialize_from_labels(built, seed=config.seed, spread=prior.spread)
     return built
 
@@ -115,6 +116,7 @@ _PRIORS: dict[str, Any] = {
     "train": lambda sites, config: TensorTrainPrior(sites, config.prior.rank, **_layout(sites, config)),
     "ring": lambda sites, config: TensorRingPrior(sites, config.prior.rank, **_layout(sites, config)),
     "mixture": lambda sites, config: GaussianMixturePrior(sites, components=config.prior.components),
+    "normal": lambda sites, _: StandardNormalPrior(sites),
 }
 
 

@@ -69,12 +69,21 @@ class ModelSection(Section):
     kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
 
 
+_SIZES = {"components": 10, "rank": 16, "spread": 1.5}
+
+
 class PriorSection(Section):
     """The joint distribution of codes and attributes."""
 
-    kind: Annotated[Literal["train", "ring", "mixture"], Field(description="family of the prior")] = "train"
-    components: Annotated[Count, Field(description="Gaussians per latent, or of the whole mixture")] = 10
-    rank: Annotated[Count, Field(description="bond dimension of a train or ring")] = 16
+    kind: Annotated[
+        Literal["train", "ring", "mixture", "normal"], Field(description="family of the prior")
+    ] = "train"
+    components: Annotated[
+        Count | None, Field(description="Gaussians per latent, or of the whole mixture; none for normal")
+    ] = None
+    rank: Annotated[Count | None, Field(description="bond dimension of a train or ring; none for normal")] = (
+        None
+    )
     order: Annotated[
         Literal["given", "interleaved", "random", "information"] | None,
         Field(
@@ -85,7 +94,9 @@ class PriorSection(Section):
         Literal["labels", "noise"] | None,
         Field(description="what the cores start from; none: labels, every attribute at places of its own"),
     ] = None
-    spread: Annotated[Positive, Field(description="how far apart the labels start")] = 1.5
+    spread: Annotated[
+        Positive | None, Field(description="how far apart the labels start; none for normal")
+    ] = None
     initialize: Annotated[
         Literal["clusters", "mixtures"] | None,
         Field(description="how the codes shape a refitted prior; none for never"),
@@ -95,8 +106,35 @@ class PriorSection(Section):
     refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
     polish: Annotated[Whole, Field(description="steps of training the prior alone after a refit")] = 300
 
+    def size(self) -> str:
+        """How large it is, in words: "rank 16, 10 components"."""
+        rank = f"rank {self.rank}" if self.kind in ("train", "ring") else ""
+        components = f"{self.components} components" if self.components else ""
+        return ", ".join(part for part in (rank, components) if part)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, values: Any) -> Any:
+        """What a kind of prior has a size of, and was not given, has its usual value."""
+        if not isinstance(values, dict) or values.get("kind") == "normal":
+            return values
+        return {**_SIZES, **values}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        sizes = {name: getattr(self, name) for name in _SIZES}
+        if self.kind == "normal" and (
+            any(value is not None for value in sizes.values())
+            or self.initialize is not None
+            or self.order not in (None, "given")
+            or self.start == "labels"
+        ):
+            raise ValueError(
+                "a standard normal has no components, rank, order or start and is not refitted; set "
+                "components, rank, spread, order, start and initialize to none"
+            )
+        if self.kind != "normal" and None in sizes.values():
+            raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
         if self.kind == "mixture" and (
             self.initialize is not None or self.order not in (None, "given") or self.start == "labels"
         ):

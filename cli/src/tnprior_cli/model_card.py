@@ -30,13 +30,13 @@ def model_card(
 
 def _head(config: RunConfig, objects: Objects, name: str) -> str:
     prior, shape = config.prior, "x".join(map(str, objects.shape))
-    size = f"rank {prior.rank}, " if prior.kind in ("train", "ring") else ""
+    size = f" ({prior.size()})" if prior.size() else ""
     return f"""# {name}
 
 {config.description or "A model of objects and their attributes."}
 
-A {config.model.family.upper()} with {config.model.latents} latents and a {_PRIORS[prior.kind]} prior ({size}\
-{prior.components} components) over latents and attributes, trained on `{config.data.name}` ({shape} images) with \
+A {config.model.family.upper()} with {config.model.latents} latents and a {_PRIORS[prior.kind]} prior{size} \
+over latents and attributes, trained on `{config.data.name}` ({shape} images) with \
 {config.data.missing:.0%} of the known labels hidden.
 
 ```
@@ -78,4 +78,5 @@ _PRIORS = {
     "train": "tensor-train",
     "ring": "tensor-ring",
     "mixture": "Gaussian-mixture",
+    "normal": "standard normal",
 }

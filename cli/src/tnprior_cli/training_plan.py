@@ -67,9 +67,8 @@ class Plan:
         hidden = 1 - float(data.observed.double().mean()) if data.observed.numel() else 0.0
         yield "data", f"{config.data.name}: {len(data)} objects of {channels}x{height}x{width}"
         yield "attributes", f"{', '.join(self.objects.names)}; {hidden:.1%} of the labels missing"
-        prior = config.prior
-        rank = f", rank {prior.rank}" if prior.kind in ("train", "ring") else ""
-        yield "prior", f"{prior.kind}{rank}, {prior.components} components, {config.model.latents} latents"
+        prior = (config.prior.kind, config.prior.size(), f"{config.model.latents} latents")
+        yield "prior", ", ".join(part for part in prior if part)
         yield "parameters", f"{sum(p.numel() for p in self.model.parameters()):,}"
         yield "epochs", f"{config.train.epochs} of batch size {config.train.batch_size}"
         yield "device", f"{self.device}" + (f", {self.devices} processes" if self.devices > 1 else "")

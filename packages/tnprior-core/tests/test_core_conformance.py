@@ -13,6 +13,14 @@ from tnprior_core import (
 )
 from tnprior_core.testing import check_prior
 
+
+def uneven(prior):
+    """The same prior with labels that are not equally frequent."""
+    for logits in prior.label_logits.values():
+        torch.nn.init.normal_(logits, generator=torch.Generator().manual_seed(0))
+    return prior
+
+
 PRIORS = {
     "train": lambda sites: TensorTrainPrior(sites, rank=3),
     "train, rank 1": lambda sites: TensorTrainPrior(sites, rank=1),
@@ -26,6 +34,7 @@ PRIORS = {
         sites, rank=2, positivity=Square(), order=[3, 0, 2, 1]
     ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
+    "normal": lambda sites: uneven(StandardNormalPrior(sites)),
 }
 
 

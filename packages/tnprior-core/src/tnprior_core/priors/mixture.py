@@ -13,7 +13,7 @@ from tnprior_core.errors import SiteError
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.network import LOG_SIGMA_RANGE, grouped
-from tnprior_core.sites import Categorical, Gaussian, Site
+from tnprior_core.sites import Gaussian, Site
 
 __all__ = ["GaussianMixturePrior", "StandardNormalPrior"]
 
@@ -36,6 +36,7 @@ class GaussianMixturePrior(Prior):
     Raises SiteError when a setting is impossible.
     Source: Kuznetsov et al. 2019 (TRIP), section 5, the GMM baseline.
 
+    >>> from tnprior_core import Categorical
     >>> prior = GaussianMixturePrior([Gaussian("z0"), Categorical("hat")], components=8)
     >>> prior().marginal("hat").probs.sum()
     tensor(1.)
@@ -86,34 +87,49 @@ class GaussianMixturePrior(Prior):
 
 @final
 class StandardNormalPrior(Prior):
-    """`p(z) = N(z; 0, I)`, without parameters; a mixture of one component.
+    """Standard normal latents and, apart from them, attributes: the prior of a plain VAE.
+
+    `p(z, y) = N(z; 0, I) prod_a p(y_a)`: a mixture of one component, whose only parameters are the frequencies
+    of the labels (equal at the start). Independent of the latents, it says nothing about the attributes of an
+    object beyond how frequent they are; a condition on attributes leaves the latents as they are.
 
     sites
-        Gaussian sites only: independent of everything, it could say nothing about an attribute.
+        Gaussian sites (their own `components` are not used) and Categorical ones.
 
-    Raises SiteError for a categorical site.
+    Raises SiteError when two sites have one name.
+    Source: Kingma and Welling 2014, section 3.
 
-    >>> StandardNormalPrior([Gaussian("z0")])().log_prob(torch.zeros(1))
+    >>> from tnprior_core import Categorical
+    >>> prior = StandardNormalPrior([Gaussian("z0"), Categorical("hat")])
+    >>> prior().marginal("z0").log_prob(torch.zeros(()))
     tensor(-0.9189)
+    >>> prior().marginal("hat").probs
+    tensor([0.5000, 0.5000])
     """
 
     def __init__(self, sites: Iterable[Site]) -> None:
-        """Refuse attributes."""
+        """Start from equal frequencies."""
         super().__init__(Gaussian(site.name, 1) if isinstance(site, Gaussian) else site for site in sites)
-        named = [site.name for site in self.sites if isinstance(site, Categorical)]
-        if named:
-            raise SiteError(
-                f"a standard normal prior has no attributes, received {named}; use GaussianMixturePrior, "
-                "TensorTrainPrior or TensorRingPrior"
-            )
-        self.register_buffer("_zeros", torch.zeros(len(self.sites), 1), persistent=False)
+        self.register_buffer("_zeros", torch.zeros(max(len(self.latents), 1), 1), persistent=False)
         self._zeros: torch.Tensor
+        self._label_groups = grouped({index: (self.sites[index].states,) for index in self.attributes})
+        self.label_logits = nn.ParameterDict(
+            {
+                key: nn.Parameter(torch.zeros(len(group), self.sites[group[0]].states))
+                for key, group in self._label_groups.items()
+            }
+        )
 
     def forward(self) -> Mixture:
-        """Return the distribution."""
-        legs = Legs(self.sites, [GaussianLegs(self.latents, self._zeros, self._zeros)])
-        return Mixture(legs, self._zeros[0])
+        """Return the distribution for the current parameters."""
+        groups: list[LegGroup] = []
+        if self.latents:
+            groups.append(GaussianLegs(self.latents, self._zeros, self._zeros))
+        for key, group in self._label_groups.items():
+            frequencies = self.label_logits[key].log_softmax(1)
+            groups.append(LabelLegs(group, frequencies.shape[1], frequencies.unsqueeze(1)))
+        return Mixture(Legs(self.sites, groups), self._zeros[0])
 
     def extra_repr(self) -> str:
         """Name the number of sites."""
-        return f"{len(self.sites)} latents"
+        return f"{len(self.latents)} latents, {len(self.attributes)} attributes"
