@@ -287,3 +287,12 @@ def test_training_on_a_gpu():
     classifier, record = train_classifier(x, codes, observed, [4, 2], settings=QUICK, device="cuda")
     assert record.accuracy > 0.95
     assert classifier.features(x).device.type == "cpu"
+
+
+def test_one_pass_gives_features_probabilities_and_answers(trained):
+    classifier, _ = trained
+    x, _, _ = bars(30, 5)
+    judged = classifier.judge(x, batch=7)
+    torch.testing.assert_close(judged.features, classifier.features(x, batch=7))
+    assert torch.equal(judged.answers, classifier.answers(x, batch=7))
+    assert [table.shape for table in judged.probabilities] == [(30, 4), (30, 2)]

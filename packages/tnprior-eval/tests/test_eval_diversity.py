@@ -57,6 +57,7 @@ def test_joint_entropy_sees_what_single_ones_do_not():
     assert [row.name for row in result.rows()] == [
         "diversity/joint",
         "diversity/joint/model",
+        "diversity/mean",
         "diversity/a",
         "diversity/a/model",
         "diversity/b",
@@ -91,3 +92,21 @@ def test_wrong_answers_are_refused():
         Diversity(["a"], [2], model={"c": 0.1})
     with pytest.raises(ShapeError, match="expected answers on"):
         metric.merge(Diversity(["b"], [2]))
+
+
+def test_the_mean_over_attributes_covers_the_truth_though_the_answers_depend_on_each_other():
+    table = torch.tensor([0.35, 0.05, 0.1, 0.5], dtype=torch.float64)  # of (a, b): 00, 01, 10, 11
+    truth = (entropy([0.4, 0.6]) + entropy([0.45, 0.55])) / 2
+    generator, covered, found = torch.Generator().manual_seed(0), 0, []
+    for _ in range(300):
+        drawn = torch.multinomial(table, 80, replacement=True, generator=generator)
+        metric = Diversity(["a", "b"], [2, 2], model={"a": 0.25, "b": 0.75}, level=0.9)
+        metric.update(torch.stack([drawn // 2, drawn % 2], dim=1))
+        result = metric.compute()
+        found.append(result.mean.value)
+        covered += result.mean.interval.low <= truth <= result.mean.interval.high
+    assert sum(found) / 300 == pytest.approx(truth, abs=3e-3)
+    assert 0.8 <= covered / 300 <= 0.97
+    assert result.mean_model == 0.5
+    names = [row.name for row in result.rows()]
+    assert names.index("diversity/mean/model") == names.index("diversity/mean") + 1

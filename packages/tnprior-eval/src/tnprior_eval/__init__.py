@@ -3,7 +3,7 @@
 from tnprior_eval.accuracy import Accuracy, AccuracyResult, accuracy
 from tnprior_eval.bounds import BoundResult, ExampleBounds, LikelihoodBound, importance_bounds
 from tnprior_eval.calibration import Calibration, CalibrationResult, CalibrationScores
-from tnprior_eval.classifier import Classifier, ClassifierConfig
+from tnprior_eval.classifier import Classifier, ClassifierConfig, Judgement
 from tnprior_eval.classifier_file import cached_classifier, load_classifier, save_classifier
 from tnprior_eval.classifier_frechet import ClassifierFrechet, ClassifierFrechetResult
 from tnprior_eval.classifier_training import (
@@ -30,6 +30,7 @@ from tnprior_eval.protocol import Protocol, versions
 from tnprior_eval.reliability import Reliability
 from tnprior_eval.report import Report
 from tnprior_eval.result import Result, Row
+from tnprior_eval.subset_condition import SubsetCondition, SubsetConditionResult
 from tnprior_eval.violation import (
     ConditionViolation,
     GivenCount,
@@ -68,6 +69,7 @@ __all__ = [
     "InceptionFidResult",
     "Interval",
     "JackknifeDistance",
+    "Judgement",
     "KernelDistance",
     "KernelDistanceResult",
     "LikelihoodBound",
@@ -81,6 +83,8 @@ __all__ = [
     "Result",
     "Row",
     "ShapeError",
+    "SubsetCondition",
+    "SubsetConditionResult",
     "TrainingProgress",
     "TrainingRecord",
     "TrainingSettings",

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -51,6 +52,18 @@ class ClassifierConfig:
             )
 
 
+class Judgement(NamedTuple):
+    """What a classifier makes of n images in one pass: features (n, d), probabilities (n, C_a) of each attribute."""
+
+    features: Float[Tensor, "n d"]
+    probabilities: tuple[Float[Tensor, "n _"], ...]
+
+    @property
+    def answers(self) -> Int64[Tensor, "n A"]:
+        """The most probable codes."""
+        return torch.stack([table.argmax(dim=1) for table in self.probabilities], dim=1)
+
+
 class Classifier(nn.Module):
     """Residual convolutions, d features, one softmax per attribute.
 
@@ -82,18 +95,27 @@ class Classifier(nn.Module):
         features = self._embed(x)
         return tuple(head(features) for head in self.heads)
 
+    def judge(self, x: Tensor, *, batch: int = 500) -> Judgement:
+        """Features and probabilities of uint8 images (n, C, H, W), on the CPU; raises `ShapeError` for other images.
+
+        Costs as much as one of the two alone.
+        """
+        parts = self._judge(x, batch)
+        tables = zip(*(logits for _, logits in parts), strict=True)
+        probabilities = tuple(torch.cat(column).softmax(dim=1) for column in tables)
+        return Judgement(torch.cat([features for features, _ in parts]), probabilities)
+
     def features(self, x: Tensor, *, batch: int = 500) -> Float[Tensor, "n d"]:
         """Features (n, d) of uint8 images (n, C, H, W), on the CPU; raises `ShapeError` for other images."""
-        return torch.cat([table[0] for table in self._judge(x, batch)])
+        return self.judge(x, batch=batch).features
 
     def probabilities(self, x: Tensor, *, batch: int = 500) -> tuple[Float[Tensor, "n _"], ...]:
         """Probabilities (n, C_a) of each attribute, on the CPU; raises `ShapeError` for other images."""
-        tables = zip(*(logits for _, logits in self._judge(x, batch)), strict=True)
-        return tuple(torch.cat(column).softmax(dim=1) for column in tables)
+        return self.judge(x, batch=batch).probabilities
 
     def answers(self, x: Tensor, *, batch: int = 500) -> Int64[Tensor, "n A"]:
         """Most probable codes, int64 (n, A), on the CPU; raises `ShapeError` for other images."""
-        return torch.stack([table.argmax(dim=1) for table in self.probabilities(x, batch=batch)], dim=1)
+        return self.judge(x, batch=batch).answers
 
     @property
     def extractor(self) -> str:

@@ -44,24 +44,36 @@ class DiversityResult(Result):
 
     Args:
         joint: entropy of the tuples of answers.
+        mean: mean of the entropies of the attributes; the number to compare with `mean_model`.
+        mean_model: mean of the model's own entropies of the attributes, if all are known.
         attributes: entropy of each attribute.
         frequencies: share of each label of each attribute.
     """
 
     metric: ClassVar[str] = "diversity"
     joint: Entropy
+    mean: Estimate
+    mean_model: float | None
     attributes: dict[str, Entropy]
     frequencies: dict[str, tuple[float, ...]]
 
     def rows(self) -> tuple[Row, ...]:
-        """Joint entropy, then each attribute; the model's own entropy below each where it is known."""
-        rows: list[Row] = []
-        for name, item in (("joint", self.joint), *self.attributes.items()):
-            rows.append(Row(f"{self.label}/{name}", item.entropy, self.protocol))
-            if item.model is not None:
-                claimed = Estimate(item.model, item.entropy.n, unit="nats")
-                rows.append(Row(f"{self.label}/{name}/model", claimed, self.protocol))
-        return tuple(rows)
+        """Joint entropy, the mean over attributes (if there are several), then each attribute.
+
+        The model's own entropy stands below each where it is known.
+        """
+        numbers = [("joint", self.joint.entropy, self.joint.model)]
+        if len(self.attributes) > 1:
+            numbers.append(("mean", self.mean, self.mean_model))
+        numbers += [(name, item.entropy, item.model) for name, item in self.attributes.items()]
+        return tuple(row for number in numbers for row in self._pair(*number))
+
+    def _pair(self, name: str, entropy: Estimate, model: float | None) -> tuple[Row, ...]:
+        measured = Row(f"{self.label}/{name}", entropy, self.protocol)
+        if model is None:
+            return (measured,)
+        claimed = Estimate(model, entropy.n, unit="nats")
+        return (measured, Row(f"{self.label}/{name}/model", claimed, self.protocol))
 
 
 def entropy_of_counts(
@@ -162,14 +174,17 @@ class Diversity:
         """The entropies so far; NaN before the first answer."""
         joint_maximum = math.fsum(math.log(count) for count in self._label_counts)
         tables = {name: self._marginal(a) for a, name in enumerate(self.names)}
+        attributes = {
+            name: self._entropy(name, table, math.log(len(table))) for name, table in tables.items()
+        }
         n = max(1, self._counts.total())
         return DiversityResult(
             label=self._label,
             protocol=self._protocol.having(estimator="Miller-Madow"),
             joint=self._entropy("joint", list(self._counts.values()), joint_maximum),
-            attributes={
-                name: self._entropy(name, table, math.log(len(table))) for name, table in tables.items()
-            },
+            mean=self._mean(attributes, tables),
+            mean_model=self._mean_model(),
+            attributes=attributes,
             frequencies={name: tuple(count / n for count in table) for name, table in tables.items()},
         )
 
@@ -178,6 +193,29 @@ class Diversity:
         for state, count in self._counts.items():
             table[state[column]] += count
         return table
+
+    def _mean(self, attributes: Mapping[str, Entropy], tables: Mapping[str, Sequence[int]]) -> Estimate:
+        """Mean over attributes; delta-method error, in which the answers on one object depend on each other."""
+        n, size = self._counts.total(), len(self.names)
+        value = math.fsum(item.entropy.value for item in attributes.values()) / size
+        if n < 2:
+            return Estimate(value, n, unit="nats")
+        counts = list(tables.values())
+        surprise = {
+            state: -math.fsum(math.log(counts[a][code] / n) for a, code in enumerate(state)) / size
+            for state in self._counts
+        }
+        centre = math.fsum(item.plug_in for item in attributes.values()) / size
+        spread = math.fsum(count * (surprise[state] - centre) ** 2 for state, count in self._counts.items())
+        error = math.sqrt(spread / (n - 1) / n)
+        maximum = math.fsum(item.maximum for item in attributes.values()) / size
+        interval = normal_interval(value, error, level=self._level, low=0.0, high=maximum)
+        return Estimate(value, n, error, interval, "nats")
+
+    def _mean_model(self) -> float | None:
+        claimed = [self._model.get(name) for name in self.names]
+        known = [value for value in claimed if value is not None]
+        return math.fsum(known) / len(known) if len(known) == len(claimed) else None
 
     def _entropy(self, name: str, counts: list[int], maximum: float) -> Entropy:
         return entropy_of_counts(counts, maximum=maximum, level=self._level, model=self._model.get(name))
