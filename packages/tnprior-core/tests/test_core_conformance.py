@@ -35,6 +35,7 @@ PRIORS = {
     ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
     "normal": lambda sites: uneven(StandardNormalPrior(sites)),
+    "normal, a train of labels": lambda sites: StandardNormalPrior(sites, rank=3),
 }
 
 

@@ -188,6 +188,11 @@ def test_unchecked_codes_have_probability_zero():
             SiteError,
             "expected different names",
         ),
+        (
+            lambda: StandardNormalPrior(SITES[:1], rank=2),
+            SiteError,
+            "expected attributes for a train of rank 2, received latents only",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_declarations(make, error, message):

@@ -28,6 +28,7 @@ PRIORS = {
     "ring": lambda: TensorRingPrior(SITES, rank=3, order=[3, 1, 0, 2]),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4),
     "normal": lambda: StandardNormalPrior(SITES),
+    "normal, a train of labels": lambda: StandardNormalPrior(SITES, rank=3),
 }
 NETWORKS = ["train", "ring"]
 
@@ -140,6 +141,25 @@ def test_what_is_asked_without_gradients_does_not_take_them_from_a_loss(prior):
     q.sample()
     assert q.log_evidence.requires_grad
     assert prior().log_prob(values).requires_grad
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_a_standard_normal_keeps_labels_apart_from_latents(rank):
+    prior = StandardNormalPrior(SITES, rank=rank).double()
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    values = values_of(prior, rows=20, dtype=torch.float64)
+    latents, labels = values[:, [0, 2]], values[:, [1, 3]]
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(latents).sum(1)
+    torch.testing.assert_close(prior().log_prob(values), normal + prior.labels().log_prob(labels))
+    alone = prior().marginal(["a", "b"]).log_prob(labels)
+    torch.testing.assert_close(prior.labels().log_prob(labels), alone)
+    table = torch.cartesian_prod(torch.arange(3.0), torch.arange(2.0)).double()
+    assert prior.labels().log_prob(table).exp().sum().item() == pytest.approx(1)
+    given = prior().condition({"b": "1"})
+    torch.testing.assert_close(given.mean, torch.zeros(2, dtype=torch.float64))
+    free, told = prior().marginal("a").probs, given.marginal("a").probs
+    assert torch.allclose(free, told) == (rank is None)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
