@@ -1,13 +1,19 @@
 """`tnp eval`: how good a run is, with intervals and protocols."""
 
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tnprior_cli.completion import complete_given
 from tnprior_cli.options import Device, Json, Run, Seed, speaks
 from tnprior_cli.output import Output
 
+if TYPE_CHECKING:
+    from tnprior_cli.evaluation.subject import Effort
+
+BOUNDED, STEPS = 500, 600
 Number = Annotated[
     int, typer.Option("-n", "--number", min=2, help="Objects to generate per kind of condition.")
 ]
@@ -27,7 +33,31 @@ Require = Annotated[
     list[str] | None,
     typer.Option("--require", metavar="NAME<NUMBER", help="Exit with code 5 unless it holds. Repeatable."),
 ]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="Report to write; default RUN/report.json.")]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given",
+        metavar="NAME=VALUE,...",
+        help="A condition to look at closely: samples, hit rate, variety of the rest. Repeatable: one row each.",
+        autocompletion=complete_given,
+    ),
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Whether a mirrored image keeps its labels; by default so for photographs of faces only.",
+    ),
+]
+NoFigures = Annotated[
+    bool, typer.Option("--no-figures", help="Only the numbers in the page, no drawings and no images.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--out", help="Report to write, and a page (.html) beside it; default RUN/report.json."
+    ),
+]
 
 
 @speaks
@@ -35,17 +65,21 @@ def evaluate(
     output: Output,
     run: Run,
     number: Number = 1000,
-    bounded: Bounded = 500,
+    bounded: Bounded = BOUNDED,
     importance: Importance = 50,
-    classifier_steps: Steps = 600,
+    classifier_steps: Steps = STEPS,
     inception_weights: Inception = None,
     require: Require = None,
+    given: Given = None,
+    flip: Flip = None,
+    no_figures: NoFigures = False,
     out: Out = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Measure a run: bounds, generated attributes, imputation, calibration, Fréchet distance."""
+    """Measure a run and write report.json and report.html: numbers with intervals, figures, how it was done."""
+    from tnprior_cli.atomic import write_text
     from tnprior_cli.rundir import REPORT, open_run
     from tnprior_cli.thresholds import check_thresholds, parse_threshold, require_measurable
 
@@ -53,16 +87,25 @@ def evaluate(
     thresholds = [parse_threshold(text) for text in require or []]
     require_measurable(thresholds, fid=inception_weights is not None)
     described.weights.stat()
+    target = out or run / REPORT
+    page_path = target.with_suffix(".html")
 
     from tnprior_cli.evaluation.report import evaluate_run, report_json
     from tnprior_cli.evaluation.subject import Effort, Subject
+    from tnprior_cli.evaluation.subsets import read_conditions
+    from tnprior_cli.figures.page import exhibits, page
     from tnprior_cli.runfiles import write_card, write_json
 
-    effort = Effort(number, bounded, importance, classifier_steps, inception_weights, seed)
-    report = evaluate_run(Subject(described, effort, device, output.say))
-    content = report_json(report, f"tnp eval {run} -n {number} -k {importance} --seed {seed}")
-    target = out or run / REPORT
+    conditions = read_conditions(given or [], described.objects.schema())
+    effort = Effort(number, bounded, importance, classifier_steps, inception_weights, seed, flip, conditions)
+    subject = Subject(described, effort, device, output.say)
+    findings = evaluate_run(subject)
+    report = findings.report
+    content = report_json(report, _command(run, effort, given or []))
+    output.say("writing the page")
+    text = page(subject, findings, content, () if no_figures else exhibits(subject, findings))
     write_json(content, target)
+    write_text(page_path, text)
     write_card(described)
     columns = ("number", "value", "95 % interval", "n", "how it was measured")
     shown = len(columns) if output.verbose else len(columns) - 1
@@ -70,6 +113,17 @@ def evaluate(
     if json:
         output.json(content)
     output.done(
-        [target, run / "README.md"], [f"tnp sample {run} --given {described.objects.example()} -n 64"]
+        [target, page_path, run / "README.md"],
+        [f"tnp sample {run} --given {described.objects.example()} -n 64"],
     )
     check_thresholds(thresholds, report.values())
+
+
+def _command(run: Path, effort: "Effort", given: list[str]) -> str:
+    """The command line that measures the same again."""
+    words = [f"tnp eval {run} -n {effort.generated} -k {effort.k} --seed {effort.seed}"]
+    words += [] if effort.bounded == BOUNDED else [f"--bounded {effort.bounded}"]
+    words += [] if effort.classifier_steps == STEPS else [f"--classifier-steps {effort.classifier_steps}"]
+    words += [] if effort.flip is None else ["--flip" if effort.flip else "--no-flip"]
+    words += [] if effort.inception is None else [f"--inception-weights {quote(effort.inception)}"]
+    return " ".join([*words, *(f"--given {quote(text)}" for text in given)])

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from tnprior_cli.rundir import RunDirectory
 
 
+COLUMNS = ("number", "value", "95 % interval", "n")
+
+
 @speaks
 def info(output: Output, run: Run, json: Json = False) -> None:
     """Show what is in a run: data, model, parameters, capabilities, numbers."""
@@ -18,10 +21,12 @@ def info(output: Output, run: Run, json: Json = False) -> None:
     described = open_run(run)
     facts = {**_description(described), **_model(described), **_progress(described)}
     if json:
-        output.json(jsonable(facts))
+        output.json(jsonable({**facts, **_numbers(described)}))
     else:
         for key, value in facts.items():
             output.data(f"{key:<12} {_text(value)}")
+        for line in _table(described.report()):
+            output.data(line)
     output.done([], _next(described))
 
 
@@ -58,10 +63,23 @@ def _progress(run: "RunDirectory") -> dict[str, Any]:
     facts: dict[str, Any] = {"epochs": f"{len(rows)} of {run.config.train.epochs}"}
     if rows:
         facts["last epoch"] = rows[-1]
-    report = run.report()
-    if report is not None:
-        facts["numbers"] = report.get("values", {})
     return facts
+
+
+def _numbers(run: "RunDirectory") -> dict[str, Any]:
+    report = run.report()
+    return {} if report is None else {"numbers": report.get("values", {})}
+
+
+def _table(report: dict[str, Any] | None) -> list[str]:
+    """The numbers of a report in columns, as `tnp eval` shows them; how each was measured is in the files."""
+    if report is None:
+        return []
+    rows = [COLUMNS, *(tuple(cells[: len(COLUMNS)]) for cells in report.get("table", []))]
+    widths = [max(len(row[c]) for row in rows) for c in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    command = report.get("command", "tnp eval")
+    return [f"numbers      measured by {command}", *(f"  {line.rstrip()}" for line in lines)]
 
 
 def _next(run: "RunDirectory") -> list[str]:

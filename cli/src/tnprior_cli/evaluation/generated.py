@@ -1,21 +1,17 @@
-"""Do generated objects show what was asked for, and do they look like real ones?"""
+"""Do generated objects show what was asked for?"""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from tnprior_cli.build import pick_device
 from tnprior_cli.errors import BadDataError
 from tnprior_cli.evaluation.subject import PIECE, Subject
 from tnprior_cli.pieces import pieces
 from tnprior_eval import (
     Accuracy,
     Classifier,
-    ClassifierFrechet,
     ConditionViolation,
-    Inception,
-    InceptionFid,
     Protocol,
     Result,
     quantize,
@@ -40,39 +36,6 @@ def requested_attributes(subject: Subject, classifier: Classifier) -> list[Resul
             if given == len(subject.names):
                 accuracy.update(answers, codes, requested)
     return [accuracy.compute(), violation.compute()]
-
-
-def classifier_distance(subject: Subject, classifier: Classifier) -> Result:
-    """Fréchet distance between test objects and freely generated ones, in the judge's features; not an FID."""
-    protocol = Protocol(seed=subject.effort.seed, settings={"split": "test", "given": "nothing"})
-    metric = ClassifierFrechet(extractor=classifier.extractor, protocol=protocol)
-    metric.update(real=classifier.features(subject.test.x))
-    for x in _free(subject):
-        metric.update(generated=classifier.features(x))
-    return metric.compute()
-
-
-def inception_distance(subject: Subject, weights: str) -> Result:
-    """The FID of freely generated objects against test objects."""
-    from pathlib import Path
-
-    place = str(pick_device(subject.device))
-    inception = Inception.load(
-        None if weights == "download" else Path(weights), download=weights == "download", device=place
-    )
-    protocol = Protocol(seed=subject.effort.seed, settings={"split": "test", "given": "nothing"})
-    metric = InceptionFid(inception, protocol=protocol)
-    for x in subject.test.x.split(PIECE):
-        metric.update(real=inception.features(x).cpu())
-    for x in _free(subject):
-        metric.update(generated=inception.features(x).cpu())
-    return metric.compute()
-
-
-def _free(subject: Subject) -> Iterator[Tensor]:
-    """Objects generated without a condition, uint8 on the CPU."""
-    for first, count in pieces(subject.effort.generated, PIECE):
-        yield quantize(subject.model.sample(count, seed=subject.effort.seed, first=first).x).cpu()
 
 
 def _conditional(subject: Subject, given: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -2,7 +2,16 @@
 
 from tnprior_cli.build import pick_device
 from tnprior_cli.evaluation.subject import Subject, classifier_folder
-from tnprior_eval import AccuracyResult, Classifier, TrainingSettings, cached_classifier, evaluate_classifier
+from tnprior_data import Dataset, card
+from tnprior_eval import (
+    Accuracy,
+    AccuracyResult,
+    Classifier,
+    Judgement,
+    Protocol,
+    TrainingSettings,
+    cached_classifier,
+)
 
 
 def judge(subject: Subject) -> Classifier:
@@ -11,7 +20,8 @@ def judge(subject: Subject) -> Classifier:
     It never sees the model, and the model never sees the labels that were hidden from it.
     """
     data = subject.train
-    settings = TrainingSettings(steps=subject.effort.classifier_steps)
+    flip = mirrors(data) if subject.effort.flip is None else subject.effort.flip
+    settings = TrainingSettings(steps=subject.effort.classifier_steps, flip=flip)
     classifier, record = cached_classifier(
         classifier_folder(),
         data.x,
@@ -29,7 +39,20 @@ def judge(subject: Subject) -> Classifier:
     return classifier
 
 
-def accuracy_on_real(subject: Subject, classifier: Classifier) -> AccuracyResult:
+def mirrors(data: Dataset) -> bool:
+    """Whether a mirrored image keeps all its labels, as a photograph of a face does and a digit does not.
+
+    So it is for CelebA, and for every data set whose attributes are all CelebA's.
+    """
+    known = {attribute.name for attribute in card("celeba").schema}
+    return {attribute.name for attribute in data.schema} <= known
+
+
+def accuracy_on_real(subject: Subject, classifier: Classifier, judged: Judgement) -> AccuracyResult:
     """How often the judge itself is right, on real test images."""
-    test = subject.test
-    return evaluate_classifier(classifier, test.x, test.truth.codes, test.truth.observed)
+    truth = subject.test.truth
+    metric = Accuracy(
+        subject.names, label="classifier-accuracy", protocol=Protocol(extractor=classifier.extractor)
+    )
+    metric.update(judged.answers, truth.codes, truth.observed)
+    return metric.compute()

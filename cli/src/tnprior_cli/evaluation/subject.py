@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tnprior_cli.build import build_data, load_model, model_input
 from tnprior_cli.errors import BadDataError
+from tnprior_cli.given import Condition
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
 from tnprior_data import Dataset
@@ -29,6 +30,8 @@ class Effort:
         classifier_steps: most training steps of the judge.
         inception: Inception weights, the word "download", or None for no FID.
         seed: of everything random.
+        flip: whether the judge is trained on mirrored images too; None: where the data are faces.
+        conditions: conditions on a few attributes to look at closely; none: those that the data suggest.
     """
 
     generated: int
@@ -37,6 +40,8 @@ class Effort:
     classifier_steps: int
     inception: str | None
     seed: int
+    flip: bool | None = None
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)

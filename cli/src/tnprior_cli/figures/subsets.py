@@ -1,0 +1,57 @@
+"""Samples for conditions on a few attributes, with what was measured on them."""
+
+from collections.abc import Iterator, Sequence
+
+from tnprior_cli.evaluation.conditioned import ConditionedSamples
+from tnprior_cli.figures.exhibit import Exhibit, Quantity, Strip, Strips
+from tnprior_cli.figures.strip import strip
+from tnprior_cli.figures.wording import interval, percent
+from tnprior_cli.given import describe
+from tnprior_eval import Row
+
+CAPTION = (
+    "One row per condition on a few attributes; the rest is left free and should vary from image to image. "
+    "p(condition) is exact. The hit rate is the share of requested attributes that the classifier sees in the "
+    "generated images. Variety is the entropy (nats per free attribute) of the classifier's answers on the "
+    "attributes that were left free; beside it stands what the model itself says it should be, the exact conditional "
+    "entropy of their marginals. Much lower means that the images vary less than the model knows; somewhat higher is "
+    "usual, because the classifier's own mistakes look like variety."
+)
+
+
+def subset_conditions(conditioned: Sequence[ConditionedSamples]) -> Exhibit | None:
+    """A row per condition; nothing when none was measured."""
+    if not conditioned:
+        return None
+    rows = tuple(_row(item) for item in conditioned)
+    return Exhibit("subsets", "Conditions on a few attributes", CAPTION, Strips(rows))
+
+
+def _row(item: ConditionedSamples) -> Strip:
+    text = describe(item.subset.condition)
+    condition = "" if text == item.subset.title else text
+    quantities = tuple(_quantities(item.result.rows()))
+    return Strip(item.subset.title, strip(item.shown, f"samples given {text}"), condition, quantities)
+
+
+def _quantities(rows: Sequence[Row]) -> Iterator[Quantity]:
+    for row in rows:
+        value, kind = row.estimate.value, _kind(row.name)
+        if kind in _LABELS:
+            shares = kind in ("hits", "all-hits")
+            text = percent(value) if shares else f"{value:.2f} nats"
+            yield Quantity(row.name, value, text, _LABELS[kind], interval(row.estimate, as_percent=shares))
+
+
+def _kind(name: str) -> str:
+    """What comes after the condition, whatever stands in it."""
+    return next((kind for kind in sorted(_LABELS, key=len, reverse=True) if name.endswith(f"/{kind}")), "")
+
+
+_LABELS = {
+    "log-p": "log p(condition)",
+    "hits": "hit rate",
+    "all-hits": "images with all hits",
+    "entropy": "variety of the free attributes",
+    "entropy/model": "the model's own",
+}
