@@ -1,0 +1,253 @@
+"""The chain folded in the middle: a message from each end, both moved over one site per round.
+
+Half as many rounds as a scan from one end, each on twice the numbers: two cores get one message each, a device half
+the launches. The message from the right is one from the left in the reversed chain, whose cores are transposed, so
+that both are rows of one tensor, `lanes`, and one product moves both. Round i works on the pair of sites i and
+K - 1 - i; in the middle of an odd chain both lanes meet the same site.
+
+The backward pass lets the messages walk on, each over the half that the other one came from. Where they pass a site
+they find what the other one left there, and with `L` from the left and `R` from the right
+
+    d log F / d w[s] = <L, Q[s] R> / F        d log F / d Q[s] = w[s] L^T R^T / F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+__all__ = ["folded_log_mass"]
+
+
+def folded_log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:
+    """Return `log F` (B,) of rows (B, N_k) or (1, N_k) and cores (N_k, m_k, m_{k+1}); see `contract.log_mass`.
+
+    >>> rows, cores = [torch.ones(2, 1)] * 3, [torch.full((1, 1, 1), 2.0)] * 3
+    >>> folded_log_mass(rows, cores, closed=False).exp()
+    tensor([8., 8.])
+    """
+    kernel: Kernel = _Ring() if closed else _Train()
+    batch = next((row.shape[0] for row in rows if row.shape[0] != 1), 1)
+    rank = max(max(core.shape[1:]) for core in cores)
+    start = kernel.start(cores[0].shape[1], cores[-1].shape[2], rank, cores[0].detach()[:1, :1, :1])
+    result: Tensor = _Folded.apply(
+        kernel,
+        len(cores),
+        start.expand(kernel.shape(batch, start)),
+        *_pairs([row if row.shape[0] == batch else row.expand(batch, -1) for row in rows], transposed=False),
+        *_pairs(_square(cores, rank), transposed=True),
+    )
+    return result
+
+
+class Step(NamedTuple):
+    """What passing a pair of sites gives: the messages behind it and the gradients."""
+
+    lanes: Tensor
+    row: Tensor | None
+    core: Tensor | None
+
+
+class Kernel(Protocol):
+    """How the messages of a train or ring look and move; every tensor has the two lanes first."""
+
+    def start(self, before: int, after: int, rank: int, like: Tensor) -> Tensor:
+        """The messages at the ends, with a batch of one."""
+        ...
+
+    def shape(self, batch: int, start: Tensor) -> tuple[int, ...]:
+        """The shape of the messages of a batch."""
+        ...
+
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
+        """Move over a pair of sites, rows (2, N, B), cores (2, N, m, m)."""
+        ...
+
+    def peak(self, lanes: Tensor) -> Tensor:
+        """The largest entries (2, B)."""
+        ...
+
+    def scale(self, lanes: Tensor, peak: Tensor) -> Tensor:
+        """Divide in place."""
+        ...
+
+    def meet(self, left: Tensor, right: Tensor) -> Tensor:
+        """The mass (B,) of two messages, without their axis of lanes, that meet at a bond."""
+        ...
+
+    def passing(
+        self, grad: Tensor, row: Tensor, core: Tensor, lanes: Tensor, met: Tensor, wants: tuple[bool, bool]
+    ) -> Step:
+        """Move `lanes` back over a pair of sites on whose other sides are `met`."""
+        ...
+
+
+class _Train:
+    """Messages (2, m, B): the batch last, so that the products are wide and the sums over rows of numbers."""
+
+    def start(self, before: int, after: int, rank: int, like: Tensor) -> Tensor:
+        ends = [pad(like.new_ones(size, 1), (0, 0, 0, rank - size)) for size in (before, after)]
+        return torch.stack(ends)
+
+    def shape(self, batch: int, start: Tensor) -> tuple[int, ...]:
+        return (2, start.shape[1], batch)
+
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
+        # Weighted first: site and bond are then summed by one product.
+        weighted = row.unsqueeze(2) * lanes.unsqueeze(1)
+        return torch.bmm(core.flatten(1, 2).mT, weighted.flatten(1, 2))
+
+    def peak(self, lanes: Tensor) -> Tensor:
+        return lanes.amax(1)
+
+    def scale(self, lanes: Tensor, peak: Tensor) -> Tensor:
+        return lanes.div_(peak.unsqueeze(1))
+
+    def meet(self, left: Tensor, right: Tensor) -> Tensor:
+        return (left * right).sum(0)
+
+    def passing(
+        self, grad: Tensor, row: Tensor, core: Tensor, lanes: Tensor, met: Tensor, wants: tuple[bool, bool]
+    ) -> Step:
+        # pulled[s, a] = sum_a' Q[s, a, a'] R[a'] serves both the next message and the gradient of the rows.
+        pulled = torch.bmm(core.flatten(1, 2), lanes).unflatten(1, core.shape[1:3])
+        behind = (pulled * row.unsqueeze(2)).sum(1)
+        coefficient = grad * _reciprocal((behind * met).sum(1, keepdim=True))
+        row_grad = core_grad = None
+        if wants[0]:
+            row_grad = pulled.mul_(met.unsqueeze(1)).sum(2).mul_(coefficient)
+        if wants[1]:
+            weighted = row.unsqueeze(2) * (met * coefficient).unsqueeze(1)
+            core_grad = torch.bmm(weighted.flatten(1, 2), lanes.mT).view_as(core)
+        return Step(behind, row_grad, core_grad)
+
+
+class _Ring:
+    """Messages (2, B, r, m): matrices whose r rows are the closing index, r = m."""
+
+    def start(self, before: int, after: int, rank: int, like: Tensor) -> Tensor:
+        identity = torch.eye(before, dtype=like.dtype, device=like.device)
+        return pad(identity, (0, rank - after, 0, rank - before)).expand(2, 1, rank, rank)
+
+    def shape(self, batch: int, start: Tensor) -> tuple[int, ...]:
+        return (2, batch, *start.shape[2:])
+
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
+        return lanes @ _transfers(row, core)
+
+    def peak(self, lanes: Tensor) -> Tensor:
+        return lanes.flatten(2).amax(2)
+
+    def scale(self, lanes: Tensor, peak: Tensor) -> Tensor:
+        return lanes.div_(peak[:, :, None, None])
+
+    def meet(self, left: Tensor, right: Tensor) -> Tensor:
+        return (left * right).sum((1, 2))
+
+    def passing(
+        self, grad: Tensor, row: Tensor, core: Tensor, lanes: Tensor, met: Tensor, wants: tuple[bool, bool]
+    ) -> Step:
+        behind = lanes @ _transfers(row, core).mT
+        environment = (met.mT @ lanes).flatten(2)  # dF/dA, (2, B, m m)
+        slope = torch.bmm(core.flatten(2), environment.mT)  # dF/dw, (2, N, B)
+        coefficient = grad * _reciprocal((slope * row).sum(1, keepdim=True))
+        core_grad = torch.bmm(row * coefficient, environment).view_as(core) if wants[1] else None
+        return Step(behind, slope.mul_(coefficient) if wants[0] else None, core_grad)
+
+
+class _Folded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernel: Kernel, count: int, start: Tensor, *pairs: Tensor) -> Tensor:
+        rounds = len(pairs) // 2
+        lanes, met, peaks = start, [], []
+        for row, core in zip(pairs[:rounds], pairs[rounds:], strict=True):
+            met.append(lanes)
+            lanes = kernel.advance(lanes, row, core)
+            peaks.append(_shrink(kernel, lanes))
+        # In an odd chain the left message alone has passed the middle.
+        right = lanes if count == 2 * rounds else met[-1]
+        ctx.kernel, ctx.odd = kernel, count < 2 * rounds
+        ctx.save_for_backward(*pairs, *met, right)
+        logs = torch.stack(peaks).log()
+        return kernel.meet(lanes[0], right[1]).log() + logs[:, 0].sum(0) + logs[: count - rounds, 1].sum(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *saved, turn = ctx.saved_tensors
+        rounds, kernel = len(saved) // 3, ctx.kernel
+        rows, cores, met = saved[:rounds], saved[rounds : 2 * rounds], saved[2 * rounds :]
+        wants = list(
+            zip(ctx.needs_input_grad[3 : 3 + rounds], ctx.needs_input_grad[3 + rounds :], strict=True)
+        )
+        grads: list[Tensor | None] = [None] * (2 * rounds)
+        lanes = turn.flip(0)
+        last = next(at for at, want in enumerate(wants) if any(want))
+        # Autocast is where `backward` is called, and a long product in bfloat16 is wrong.
+        with torch.autocast(grad.device.type, enabled=False):
+            for at in reversed(range(last, rounds)):
+                step = kernel.passing(grad, rows[at], cores[at], lanes, met[at], wants[at])
+                if ctx.odd and at == rounds - 1:
+                    _count_once(step)
+                lanes, grads[at], grads[rounds + at] = step
+                _shrink(kernel, lanes)
+        return None, None, None, *grads
+
+
+def _pairs(tensors: Sequence[Tensor], *, transposed: bool) -> list[Tensor]:
+    """Stack the sites i and K - 1 - i: rows (B, N) as (2, N, B), cores (N, m, m) with the second one transposed."""
+    rounds = -(-len(tensors) // 2)
+    lanes = [
+        (first if transposed else first.mT, second.mT)
+        for first, second in zip(tensors[:rounds], tensors[: -rounds - 1 : -1], strict=True)
+    ]
+    if len({tensor.shape for tensor in tensors}) == 1:
+        stacked = torch.stack([lane for pair in lanes for lane in pair])
+        return list(stacked.unflatten(0, (rounds, 2)).unbind(0))
+    return [torch.stack(_of_one_length(*pair)) for pair in lanes]
+
+
+def _of_one_length(first: Tensor, second: Tensor) -> list[Tensor]:
+    """Fill up the components of the site that has fewer with zeros."""
+    length = max(len(first), len(second))
+    unused = [0] * (2 * first.dim() - 1)
+    return [x if len(x) == length else pad(x, (*unused, length - len(x))) for x in (first, second)]
+
+
+def _square(cores: Sequence[Tensor], rank: int) -> list[Tensor]:
+    """Fill up smaller bonds with zeros."""
+    full = (rank, rank)
+    return [
+        core if core.shape[1:] == full else pad(core, (0, rank - core.shape[2], 0, rank - core.shape[1]))
+        for core in cores
+    ]
+
+
+def _transfers(row: Tensor, core: Tensor) -> Tensor:
+    """`A = sum_s w[s] Q[s]`, (2, B, m, m)."""
+    matrices: Tensor = torch.bmm(row.mT, core.flatten(2)).unflatten(2, core.shape[2:])
+    return matrices
+
+
+def _shrink(kernel: Kernel, lanes: Tensor) -> Tensor:
+    """`scaled.rescale` in place; returns the scale itself: one logarithm at the end serves all rounds."""
+    peak = kernel.peak(lanes).clamp_min_(torch.finfo(lanes.dtype).tiny)
+    kernel.scale(lanes, peak)
+    return peak
+
+
+def _count_once(step: Step) -> None:
+    """Both lanes met the site in the middle: the gradient of one of them is left."""
+    for found in (step.row, step.core):
+        if found is not None:
+            found[1].zero_()
+
+
+def _reciprocal(mass: Tensor) -> Tensor:
+    """1 / F, and zero where F is zero: an impossible example has no direction to move in."""
+    return mass.reciprocal().nan_to_num_(posinf=0.0)
