@@ -15,6 +15,7 @@ from tnprior_cli.commands.impute import impute
 from tnprior_cli.commands.info import info
 from tnprior_cli.commands.recipes import recipes
 from tnprior_cli.commands.sample import sample
+from tnprior_cli.commands.table import table
 from tnprior_cli.commands.train import train
 from tnprior_cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, exit_code_of, known_errors, message_of
 from tnprior_cli.options import SPEAKER
@@ -34,6 +35,7 @@ app.command("impute")(impute)
 app.command("eval")(evaluate)
 app.command("info")(info)
 app.command("recipes")(recipes)
+app.command("table")(table)
 app.add_typer(data, name="data")
 
 
