@@ -57,6 +57,7 @@ def table_file(folder: Path, text: str = TABLE) -> None:
         (["mini.toml", "--rows", "half"], "rows are full, few"),
         (["mini.toml", "-s", "train.epoch=2"], "did you mean 'train.epochs'"),
         (["mini.toml", "-s", "seed=4"], "choose N with --seeds"),
+        (["mini.toml", "-s", "fit.steps=4"], "no row of mini has a use for -s fit.steps=4"),
         (["mini.toml", "-d", "gpu"], "unknown device 'gpu'"),
         (["mini.toml", "--seeds", "0"], "--seeds"),
         (["mini.toml", "-o", "thesis"], "thesis exists and does not hold the table mini"),
@@ -136,6 +137,15 @@ def test_the_published_numbers(name: str, published: dict[str, tuple[float, floa
     for cell in cells:
         if cell.base is not None:
             assert order.index(cell.base.path) < order.index(cell.path)
+
+
+def test_settings_go_where_they_mean_something() -> None:
+    settings = ("train.epochs=2", "prior.rank=8", "fit.steps=9")
+    cells = cells_of(load_definition("ttlp-mnist"), Request("ttlp-mnist", Path("out"), 1, settings))
+    own = {cell.row.name: cell.settings[-2:] for cell in cells}
+    assert own["ttlp-0"] == ("train.epochs=2", "prior.rank=8")
+    assert own["vae"] == ("seed=0", "train.epochs=2")
+    assert own["pretrained"] == ("prior.rank=8", "fit.steps=9")
 
 
 def test_a_published_number_for_a_distance_of_our_own_is_refused() -> None:

@@ -12,7 +12,7 @@ from tnprior_cli.tables.command import Command
 from tnprior_cli.tables.definition import Definition, Row
 
 RUNS = "runs"
-_OF_THE_PRIOR = "prior."
+_OF_THE_PRIOR, _OF_THE_FIT = "prior.", "fit."
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Cell:
         if self.base is None:
             return resolve(self.make.subject, self.settings)
         table = {**self.base.config().model_dump(mode="json"), "prior": {}}
+        if any(_is_of(_OF_THE_FIT, text) for text in self.settings):
+            table["fit"] = {"source": str(self.base.path)}
         return check(override(table, self.settings), f"row {self.row.name!r}")
 
 
@@ -83,12 +85,16 @@ def cells_of(definition: Definition, request: Request) -> list[Cell]:
     """All cells, seed by seed, each after the one it builds on.
 
     Raises:
-        UsageError: a setting that the table itself chooses.
+        UsageError: a setting that the table itself chooses, or that no row has a use for.
     """
     for text in request.settings:
         if text.partition("=")[0].strip() == "seed":
             raise UsageError("the seeds of a table are 0 to N-1; choose N with --seeds N")
-    return [cell for seed in range(request.seeds) for cell in _cells_of_seed(definition, seed, request)]
+    cells = [cell for seed in range(request.seeds) for cell in _cells_of_seed(definition, seed, request)]
+    for text in request.settings:
+        if not any(text in cell.settings for cell in cells):
+            raise UsageError(f"no row of {definition.name} has a use for -s {text}; leave it out")
+    return cells
 
 
 def chosen_cells(cells: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
@@ -117,9 +123,8 @@ def _cells_of_seed(definition: Definition, seed: int, request: Request) -> list[
 
 def _trained(definition: Definition, row: Row, seed: int, request: Request) -> Cell:
     source = _seen_from(definition, str(row.train))
-    general = request.settings
-    if row.name in definition.table.foundations():
-        general = tuple(text for text in general if not _is_of_the_prior(text))
+    foreign = (_OF_THE_FIT, _OF_THE_PRIOR) if row.name in definition.table.foundations() else (_OF_THE_FIT,)
+    general = tuple(text for text in request.settings if not _is_of(foreign, text))
     settings = (*row.settings, *general)
     path = _run_path(request, row, seed)
     make = Command(
@@ -135,7 +140,7 @@ def _trained(definition: Definition, row: Row, seed: int, request: Request) -> C
 
 
 def _fitted(definition: Definition, row: Row, base: Cell, request: Request) -> Cell:
-    general = tuple(text for text in request.settings if _is_of_the_prior(text))
+    general = tuple(text for text in request.settings if _is_of((_OF_THE_PRIOR, _OF_THE_FIT), text))
     settings, seed = (*row.settings, *general), base.seed
     path = _run_path(request, row, seed)
     choices = (*_as_options(settings), "--seed", str(seed))
@@ -166,5 +171,5 @@ def _as_options(settings: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for text in settings for word in ("-s", text))
 
 
-def _is_of_the_prior(setting: str) -> bool:
-    return setting.strip().startswith(_OF_THE_PRIOR)
+def _is_of(sections: str | tuple[str, ...], setting: str) -> bool:
+    return setting.strip().startswith(sections)
