@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,24 @@ def test_one_pass_gives_features_probabilities_and_answers(trained):
     torch.testing.assert_close(judged.features, classifier.features(x, batch=7))
     assert torch.equal(judged.answers, classifier.answers(x, batch=7))
     assert [table.shape for table in judged.probabilities] == [(30, 4), (30, 2)]
+
+
+def test_a_judge_of_mirrored_images_gives_both_the_same_answer():
+    config = ClassifierConfig(("row",), (4,), 1, 8, 8)
+    once, twice = Classifier(config), Classifier(replace(config, mirror=True))
+    twice.load_state_dict(once.state_dict())
+    x, _, _ = bars(20, 6)
+    expected = (once.judge(x).features + once.judge(x.flip(-1)).features) / 2
+    torch.testing.assert_close(twice.judge(x).features, expected)
+    assert torch.equal(twice.judge(x).features, twice.judge(x.flip(-1)).features)
+    torch.testing.assert_close(twice.judge(x).probabilities[0], once.heads[0](expected).softmax(1))
+
+
+def test_mirroring_is_part_of_what_is_kept(tmp_path):
+    x, codes, observed = bars(60, 7)
+    settings = TrainingSettings(steps=2, flip=True)
+    classifier, record = train_classifier(x, codes, observed, [4, 2], settings=settings)
+    assert classifier.config.mirror
+    assert record.key != training_key(x, codes, observed, [4, 2], TrainingSettings(steps=2))
+    save_classifier(classifier, record, tmp_path / "judge.safetensors")
+    assert load_classifier(tmp_path / "judge.safetensors")[0].config.mirror

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,10 @@ from tnprior_cli.options import Device, Json, Run, Seed, speaks
 from tnprior_cli.output import Output
 
 if TYPE_CHECKING:
-    from tnprior_cli.evaluation.subject import Effort
+    from tnprior_cli.evaluation.report import Findings
+    from tnprior_cli.evaluation.subject import Effort, Subject
 
-BOUNDED, STEPS = 500, 600
+BOUNDED = 500
 Number = Annotated[
     int, typer.Option("-n", "--number", min=2, help="Objects to generate per kind of condition.")
 ]
@@ -23,7 +24,12 @@ Bounded = Annotated[
 ]
 Importance = Annotated[int, typer.Option("-k", "--importance", min=1, help="Samples of the IWAE bound.")]
 Steps = Annotated[
-    int, typer.Option("--classifier-steps", min=1, help="Most training steps of the classifier.")
+    int | None,
+    typer.Option(
+        "--classifier-steps",
+        min=1,
+        help="Most training steps of the classifier; default by size of the images.",
+    ),
 ]
 Inception = Annotated[
     str | None,
@@ -67,7 +73,7 @@ def evaluate(
     number: Number = 1000,
     bounded: Bounded = BOUNDED,
     importance: Importance = 50,
-    classifier_steps: Steps = STEPS,
+    classifier_steps: Steps = None,
     inception_weights: Inception = None,
     require: Require = None,
     given: Given = None,
@@ -79,7 +85,6 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a run and write report.json and report.html: numbers with intervals, figures, how it was done."""
-    from tnprior_cli.atomic import write_text
     from tnprior_cli.rundir import REPORT, open_run
     from tnprior_cli.thresholds import check_thresholds, parse_threshold, require_measurable
 
@@ -87,43 +92,60 @@ def evaluate(
     thresholds = [parse_threshold(text) for text in require or []]
     require_measurable(thresholds, fid=inception_weights is not None)
     described.weights.stat()
-    target = out or run / REPORT
-    page_path = target.with_suffix(".html")
+    target = _json_path(out or run / REPORT)
 
     from tnprior_cli.evaluation.report import evaluate_run, report_json
     from tnprior_cli.evaluation.subject import Effort, Subject
     from tnprior_cli.evaluation.subsets import read_conditions
-    from tnprior_cli.figures.page import exhibits, page
-    from tnprior_cli.runfiles import write_card, write_json
 
     conditions = read_conditions(given or [], described.objects.schema())
     effort = Effort(number, bounded, importance, classifier_steps, inception_weights, seed, flip, conditions)
     subject = Subject(described, effort, device, output.say)
     findings = evaluate_run(subject)
-    report = findings.report
-    content = report_json(report, _command(run, effort, given or []))
-    output.say("writing the page")
-    text = page(subject, findings, content, () if no_figures else exhibits(subject, findings))
-    write_json(content, target)
-    write_text(page_path, text)
-    write_card(described)
+    content = report_json(findings.report, _command(run, effort, given or []))
+    wrote = _write(subject, findings, content, target, drawn=not no_figures)
     columns = ("number", "value", "95 % interval", "n", "how it was measured")
     shown = len(columns) if output.verbose else len(columns) - 1
-    output.table(columns[:shown], [cells[:shown] for cells in report.table()], title=str(run))
+    output.table(columns[:shown], [cells[:shown] for cells in content["table"]], title=str(run))
     if json:
         output.json(content)
-    output.done(
-        [target, page_path, run / "README.md"],
-        [f"tnp sample {run} --given {described.objects.example()} -n 64"],
-    )
-    check_thresholds(thresholds, report.values())
+    output.done(wrote, [f"tnp sample {run} --given {described.objects.example()} -n 64"])
+    check_thresholds(thresholds, findings.report.values())
+
+
+def _json_path(path: Path) -> Path:
+    """The report's place, which leaves the one with `.html` to the page."""
+    from tnprior_cli.errors import UsageError
+
+    if path.suffix.lower() == ".html":
+        raise UsageError(
+            f"-o {path}: name the report, as in {path.with_suffix('.json')}; the page comes beside it"
+        )
+    return path
+
+
+def _write(
+    subject: "Subject", findings: "Findings", content: dict[str, Any], target: Path, *, drawn: bool
+) -> list[Path]:
+    """Writes report, page and model card; nothing before all of the page is there."""
+    from tnprior_cli.atomic import write_text
+    from tnprior_cli.figures.page import exhibits, page
+    from tnprior_cli.rundir import CARD
+    from tnprior_cli.runfiles import write_card, write_json
+
+    subject.say("writing the page")
+    text = page(subject, findings, content, exhibits(subject, findings) if drawn else ())
+    write_json(content, target)
+    write_text(target.with_suffix(".html"), text)
+    write_card(subject.run)
+    return [target, target.with_suffix(".html"), subject.run.path / CARD]
 
 
 def _command(run: Path, effort: "Effort", given: list[str]) -> str:
     """The command line that measures the same again."""
     words = [f"tnp eval {run} -n {effort.generated} -k {effort.k} --seed {effort.seed}"]
     words += [] if effort.bounded == BOUNDED else [f"--bounded {effort.bounded}"]
-    words += [] if effort.classifier_steps == STEPS else [f"--classifier-steps {effort.classifier_steps}"]
+    words += [] if effort.classifier_steps is None else [f"--classifier-steps {effort.classifier_steps}"]
     words += [] if effort.flip is None else ["--flip" if effort.flip else "--no-flip"]
     words += [] if effort.inception is None else [f"--inception-weights {quote(effort.inception)}"]
     return " ".join([*words, *(f"--given {quote(text)}" for text in given)])

@@ -1,7 +1,7 @@
 """The classifier that judges generated objects, trained on the real ones and kept for the next time."""
 
 from tnprior_cli.build import pick_device
-from tnprior_cli.evaluation.subject import Subject, classifier_folder
+from tnprior_cli.evaluation.subject import Effort, Subject, classifier_folder
 from tnprior_data import Dataset, card
 from tnprior_eval import (
     Accuracy,
@@ -13,6 +13,8 @@ from tnprior_eval import (
     cached_classifier,
 )
 
+LARGE = 48  # pixels a side
+
 
 def judge(subject: Subject) -> Classifier:
     """A classifier of all attributes, trained on every known label of the training split.
@@ -20,8 +22,6 @@ def judge(subject: Subject) -> Classifier:
     It never sees the model, and the model never sees the labels that were hidden from it.
     """
     data = subject.train
-    flip = mirrors(data) if subject.effort.flip is None else subject.effort.flip
-    settings = TrainingSettings(steps=subject.effort.classifier_steps, flip=flip)
     classifier, record = cached_classifier(
         classifier_folder(),
         data.x,
@@ -29,7 +29,7 @@ def judge(subject: Subject) -> Classifier:
         data.truth.observed,
         subject.label_counts,
         names=subject.names,
-        settings=settings,
+        settings=judge_settings(subject.effort, data),
         device=str(pick_device(subject.device)),
         progress=lambda p: subject.say(
             f"classifier: step {p.step} of {p.steps}, accuracy {p.held_out_accuracy:.3f}"
@@ -37,6 +37,14 @@ def judge(subject: Subject) -> Classifier:
     )
     subject.say(f"classifier: accuracy {record.accuracy:.3f} on {record.held_out} held-out training images")
     return classifier
+
+
+def judge_settings(effort: Effort, data: Dataset) -> TrainingSettings:
+    """How the judge is trained: large images in smaller batches and fewer steps, within about four CPU minutes."""
+    flip = mirrors(data) if effort.flip is None else effort.flip
+    large = max(data.shape[1:]) >= LARGE
+    steps = effort.classifier_steps or (400 if large else 600)
+    return TrainingSettings(steps=steps, batch=128 if large else 256, flip=flip)
 
 
 def mirrors(data: Dataset) -> bool:

@@ -27,7 +27,7 @@ class Effort:
         generated: objects generated for every kind of condition.
         bounded: real test objects whose likelihood is bounded; None for all.
         k: importance samples of the bound.
-        classifier_steps: most training steps of the judge.
+        classifier_steps: most training steps of the judge; None for what the size of the images asks for.
         inception: Inception weights, the word "download", or None for no FID.
         seed: of everything random.
         flip: whether the judge is trained on mirrored images too; None: where the data are faces.
@@ -37,7 +37,7 @@ class Effort:
     generated: int
     bounded: int | None
     k: int
-    classifier_steps: int
+    classifier_steps: int | None
     inception: str | None
     seed: int
     flip: bool | None = None

@@ -7,7 +7,7 @@ import numpy as np
 from tnprior_cli.figures.exhibit import Exhibit, Plot
 from tnprior_cli.figures.ink import COLOURS, FAINT, INK, drawing, svg
 from tnprior_cli.figures.wording import percent
-from tnprior_eval import ImputationResult, Reliability, Report
+from tnprior_eval import ImputationResult, Reliability, Report, wilson_interval
 
 
 def reliability_diagram(report: Report) -> Exhibit | None:
@@ -31,7 +31,7 @@ def _caption(bins: Reliability) -> str:
         "On the diagonal the model is right exactly as often as it says; above it, it is too modest, below it too "
         f"sure. The error averages the gaps by the counts below: {percent(bins.error.value)} here, where a perfectly "
         f"calibrated model would show {percent(bins.error_if_calibrated)} from chance alone. "
-        "The scale of the counts is logarithmic."
+        "Bars are 95 % intervals; the scale of the counts is logarithmic."
     )
 
 
@@ -39,22 +39,24 @@ def _gaps(axes: Any, bins: Reliability) -> None:
     edges, used = np.array(bins.edges), np.array(bins.counts) > 0
     confidence, accuracy = np.array(bins.confidence)[used], np.array(bins.accuracy)[used]
     counts = np.array(bins.counts)[used]
-    error = np.sqrt(np.maximum(accuracy * (1 - accuracy), 0.25 / counts) / counts)
     axes.bar(
         edges[:-1][used], accuracy, width=np.diff(edges)[used], align="edge", color=COLOURS[0], alpha=0.35
     )
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
     axes.errorbar(
-        confidence, accuracy, _error_bars(accuracy, error), fmt="o", color=INK, markersize=4, linewidth=1
+        confidence, accuracy, _error_bars(accuracy, counts), fmt="o", color=INK, markersize=4, linewidth=1
     )
     axes.set(
         ylabel="share that is right", ylim=(0, 1.02), xlim=(max(0.0, edges[:-1][used].min() - 0.02), 1.0)
     )
 
 
-def _error_bars(accuracy: Any, error: Any) -> Any:
-    """Two standard errors either way that stay between 0 and 1."""
-    return np.stack([np.minimum(2 * error, accuracy), np.minimum(2 * error, 1 - accuracy)])
+def _error_bars(accuracy: Any, counts: Any) -> Any:
+    """Distances to the ends of the 95 % intervals, below and above."""
+    intervals = [wilson_interval(float(share), int(n)) for share, n in zip(accuracy, counts, strict=True)]
+    below = [share - item.low for share, item in zip(accuracy, intervals, strict=True)]
+    above = [item.high - share for share, item in zip(accuracy, intervals, strict=True)]
+    return np.clip([below, above], 0.0, 1.0)
 
 
 def _counts(axes: Any, bins: Reliability) -> None:

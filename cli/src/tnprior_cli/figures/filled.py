@@ -14,10 +14,12 @@ from tnprior_cli.figures.strip import strip
 from tnprior_data import Dataset, card
 from tnprior_models import Imputes
 
-IMAGES, LABELS, ATTRIBUTES = 6, 10, 14
+RANDOM, UNSURE, CONSIDERED = 3, 3, 200
+LABELS, ATTRIBUTES = 10, 14
 CAPTION = (
-    "Test images, a random choice, and what the model says of them with every label hidden. A bar is the stated "
-    "probability; the true label stands at its right, marked where the model's answer differs from it."
+    "Test images and what the model says of them with every label hidden: first a random choice, then those of "
+    f"{CONSIDERED} test images on which it is least sure. A bar is the stated probability; the true label stands at "
+    "its right, marked where the model's answer differs from it."
 )
 
 
@@ -25,10 +27,10 @@ def filled_in(subject: Subject) -> Exhibit | None:
     """A few images with bars; nothing for a model that does not fill in, or without attributes."""
     if not isinstance(subject.model, Imputes) or not subject.names or not len(subject.test):
         return None
-    rows = torch.randperm(len(subject.test), generator=torch.Generator().manual_seed(subject.effort.seed))
-    data = subject.test.subset(rows[:IMAGES])
+    order = torch.randperm(len(subject.test), generator=torch.Generator().manual_seed(subject.effort.seed))
+    data = subject.test.subset(order[:CONSIDERED])
     tables = _probabilities(subject.model, data)
-    examples = tuple(_example(subject, data, tables, i) for i in range(len(data)))
+    examples = tuple(_example(subject, data, tables, i) for i in _chosen(tables))
     return Exhibit("filled", "Filled-in labels", CAPTION, Examples(examples), terms(data))
 
 
@@ -41,6 +43,13 @@ def terms(data: Dataset) -> str:
     if mirrors(data) and data.card.name != celeba.name:
         known += f" Its attributes are those of CelebA; if its images are, too: {celeba.licence}."
     return known
+
+
+def _chosen(tables: Sequence[Tensor]) -> list[int]:
+    """The first images, and of the others those with the least sure answers, on average over the attributes."""
+    confidence = torch.stack([table.max(dim=1).values for table in tables], dim=1).mean(dim=1)
+    first = list(range(min(RANDOM, len(confidence))))
+    return first + [i for i in confidence.argsort().tolist() if i not in first][:UNSURE]
 
 
 def _probabilities(model: Any, data: Dataset) -> list[Tensor]:

@@ -29,6 +29,8 @@ class ClassifierConfig:
         height, width: of the images, at least 8.
         base: channels after the first convolution; they double at each halving, up to 128.
         dimension: number d of features.
+        mirror: whether to judge each image together with its mirror image: the features are the mean of both, and
+            so, the heads being linear, are the logits.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class ClassifierConfig:
     width: int
     base: int = 24
     dimension: int = 128
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         check_names(self.names)
@@ -133,7 +136,7 @@ class Classifier(nn.Module):
         device, training = self.mean.device, self.training
         self.eval()
         try:
-            features = [self._embed(part.to(device)) for part in x.split(batch)]
+            features = [self._seen(part.to(device)) for part in x.split(batch)]
             return [(f.cpu(), tuple(head(f).cpu() for head in self.heads)) for f in features]
         finally:
             self.train(training)
@@ -143,6 +146,10 @@ class Classifier(nn.Module):
         wanted = (self.config.channels, self.config.height, self.config.width)
         if x.shape[1:] != wanted:
             raise ShapeError(f"expected images of shape {wanted}, received {tuple(x.shape[1:])}")
+
+    def _seen(self, x: UInt8[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
+        features = self._embed(x)
+        return (features + self._embed(x.flip(-1))) / 2 if self.config.mirror else features
 
     def _embed(self, x: UInt8[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
         scaled = (x.float() - self.mean) / self.deviation
@@ -180,12 +187,13 @@ def _trunk(config: ClassifierConfig) -> nn.Sequential:
 
 
 def classifier_config(
-    x: Tensor, label_counts: Sequence[int], names: Sequence[str] | None
+    x: Tensor, label_counts: Sequence[int], names: Sequence[str] | None, *, mirror: bool
 ) -> ClassifierConfig:
-    """The shape that images (n, C, H, W) and attributes ask for; names default to `attribute0`, ..."""
+    """What images (n, C, H, W) and attributes ask for; names default to `attribute0`, ..."""
     check_images("images", x)
     channels, height, width = (int(size) for size in x.shape[1:])
     named = tuple(names) if names is not None else tuple(f"attribute{a}" for a in range(len(label_counts)))
     if len(named) != len(label_counts):
         raise EvalError(f"expected {len(label_counts)} names, received {list(named)}")
-    return ClassifierConfig(named, tuple(int(c) for c in label_counts), channels, height, width)
+    counts = tuple(int(c) for c in label_counts)
+    return ClassifierConfig(named, counts, channels, height, width, mirror=mirror)
