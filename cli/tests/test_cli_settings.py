@@ -30,10 +30,18 @@ def test_a_plain_vae_has_a_prior_without_sizes() -> None:
     config = resolve("mnist-vae")
     assert (config.prior.kind, config.prior.rank, config.prior.components) == ("normal", None, None)
     assert config.model.attribute_weight == 1.0
-    with pytest.raises(UsageError, match="a standard normal has no components, rank"):
-        resolve("mnist-vae", ["prior.rank=4"])
+    with pytest.raises(UsageError, match="a standard normal has no components, order"):
+        resolve("mnist-vae", ["prior.components=4"])
     with pytest.raises(UsageError, match="is not refitted"):
         resolve("mnist-vae", ["prior.initialize=clusters"])
+
+
+def test_a_cvae_keeps_codes_and_labels_apart() -> None:
+    changed = changed_keys(resolve("digits"), resolve("digits-cvae"))
+    assert {"model.family", "prior.kind"} <= set(changed)
+    assert not any(key.startswith(("train.", "data.")) for key in changed)
+    with pytest.raises(UsageError, match="a cvae keeps codes and labels apart, which a train prior joins"):
+        resolve("digits", ["model.family=cvae"])
 
 
 def test_overrides_reach_every_type_of_setting() -> None:
@@ -65,7 +73,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["train.lrr=1"], "unknown setting 'train.lrr'; did you mean 'train.lr'"),
         (["trian.lr=1"], "unknown setting 'trian'"),
         (["prior.rank=0"], "prior.rank = 0: input should be greater than or equal to 1"),
-        (["prior.kind=normal"], "a standard normal has no components, rank, order or start"),
+        (["prior.kind=normal"], "a standard normal has no components, order or start"),
         (["prior.rank=none"], "a train needs a number for components, rank, spread"),
         (["prior.kind=tree"], "prior.kind = 'tree': input should be 'train', 'ring'"),
         (["data.missing=1.5"], "data.missing = 1.5"),

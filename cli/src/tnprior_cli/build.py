@@ -23,7 +23,16 @@ from tnprior_core import (
     random_order,
 )
 from tnprior_data import Dataset
-from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder
+from tnprior_models import (
+    CVAE,
+    VAE,
+    Bernoulli,
+    ConvDecoder,
+    ConvEncoder,
+    ConvFeatures,
+    DenseHead,
+    LabelledCode,
+)
 from tnprior_models import Gaussian as GaussianPixels
 from tnprior_models.checkpoint import load_weights
 
@@ -42,36 +51,31 @@ def build_data(config: DataSection, split: str) -> Dataset:
     )
 
 
-def build_model(config: RunConfig, objects: Objects) -> VAE:
+def build_model(config: RunConfig, objects: Objects) -> nn.Module:
     """The model of a configuration for such objects, freshly initialised from the configuration's seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        size, width, hidden = config.model.latents, config.model.width, config.model.hidden
-        return VAE(
-            ConvEncoder(objects.shape, latent_size=size, width=width, hidden=hidden),
-            ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
-            build_prior(config, objects),
-            _LIKELIHOODS[config.model.likelihood](),
-            attribute_weight=config.model.attribute_weight,
-            kl_weight=config.model.kl_weight,
-            samples=config.model.samples,
-            learning_rate=config.train.lr,
-            prior_learning_rate=config.train.prior_lr,
-        )
+        built: nn.Module = _FAMILIES[config.model.family](config, objects)
+        return built
 
 
-def build_prior(config: RunConfig, objects: Objects) -> nn.Module:
+def compiled_parts(config: RunConfig) -> tuple[str, ...]:
+    """The submodules that are worth compiling."""
+    return {"vae": ("encoder", "decoder"), "cvae": ("trunk", "encoder", "decoder")}[config.model.family]
+
+
+def build_prior(config: RunConfig, objects: Objects) -> Any:
     """The prior over `latents` Gaussian sites and one categorical site per attribute."""
     prior = config.prior
     latents = [Gaussian(f"z{i}", components=prior.components or 1) for i in range(config.model.latents)]
     attributes = [Categorical(a.name, a.labels) for a in objects.attributes]
-    built: nn.Module = _PRIORS[prior.kind]([*latents, *attributes], config)
+    built = _PRIORS[prior.kind]([*latents, *attributes], config)
     if isinstance(built, NetworkPrior) and attributes and prior.start != "noise" and prior.spread is not None:
         initialize_from_labels(built, seed=config.seed, spread=prior.spread)
     return built
 
 
-def load_model(run: RunDirectory, device: str) -> VAE:
+def load_model(run: RunDirectory, device: str) -> nn.Module:
     """The trained model of a run, ready to be asked.
 
     Raises:
@@ -111,12 +115,49 @@ def model_input(dataset: Dataset, rows: slice, model: nn.Module) -> tuple[Tensor
     return x, dataset.codes[rows].to(home.device), dataset.observed[rows].to(home.device)
 
 
+def _vae(config: RunConfig, objects: Objects) -> VAE:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    return VAE(
+        ConvEncoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        build_prior(config, objects),
+        **_common(config),
+    )
+
+
+def _cvae(config: RunConfig, objects: Objects) -> CVAE:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    labels = sum(len(item.labels) for item in objects.attributes)
+    trunk = ConvFeatures(objects.shape, width=width)
+    return CVAE(
+        trunk,
+        DenseHead(trunk.size, labels, hidden=hidden),
+        LabelledCode(trunk.size, labels, latent_size=size, hidden=hidden),
+        ConvDecoder(objects.shape, latent_size=size + labels, width=width, hidden=hidden),
+        build_prior(config, objects),
+        **_common(config),
+    )
+
+
+def _common(config: RunConfig) -> dict[str, Any]:
+    """What every family of models is told."""
+    return {
+        "likelihood": _LIKELIHOODS[config.model.likelihood](),
+        "attribute_weight": config.model.attribute_weight,
+        "kl_weight": config.model.kl_weight,
+        "samples": config.model.samples,
+        "learning_rate": config.train.lr,
+        "prior_learning_rate": config.train.prior_lr,
+    }
+
+
+_FAMILIES: dict[str, Any] = {"vae": _vae, "cvae": _cvae}
 _LIKELIHOODS: dict[str, Any] = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 _PRIORS: dict[str, Any] = {
     "train": lambda sites, config: TensorTrainPrior(sites, config.prior.rank, **_layout(sites, config)),
     "ring": lambda sites, config: TensorRingPrior(sites, config.prior.rank, **_layout(sites, config)),
     "mixture": lambda sites, config: GaussianMixturePrior(sites, components=config.prior.components),
-    "normal": lambda sites, _: StandardNormalPrior(sites),
+    "normal": lambda sites, config: StandardNormalPrior(sites, rank=config.prior.rank, seed=config.seed),
 }
 
 

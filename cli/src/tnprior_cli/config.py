@@ -59,13 +59,18 @@ class DataSection(Section):
 class ModelSection(Section):
     """The encoder, the decoder and the bound."""
 
-    family: Annotated[Literal["vae"], Field(description="the kind of model")] = "vae"
+    family: Annotated[
+        Literal["vae", "cvae"],
+        Field(description="the kind of model; a cvae has labels in encoder and decoder"),
+    ] = "vae"
     latents: Annotated[Count, Field(description="dimensions of the code z")] = 16
     width: Annotated[Count, Field(description="channels of the first convolution")] = 32
     hidden: Annotated[Count, Field(description="units of the dense layers")] = 256
     likelihood: Annotated[Literal["bernoulli", "gaussian"], Field(description="p(x|z)")] = "bernoulli"
     samples: Annotated[Count, Field(description="posterior samples per image and step")] = 1
-    attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = 1.0
+    attribute_weight: Annotated[
+        Weight, Field(description="weight of log p(y|z), 1 is the exact bound; in a cvae of log q(y|x)")
+    ] = 1.0
     kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
 
 
@@ -81,9 +86,10 @@ class PriorSection(Section):
     components: Annotated[
         Count | None, Field(description="Gaussians per latent, or of the whole mixture; none for normal")
     ] = None
-    rank: Annotated[Count | None, Field(description="bond dimension of a train or ring; none for normal")] = (
-        None
-    )
+    rank: Annotated[
+        Count | None,
+        Field(description="bond dimension; in normal of the attributes' own train, none: independent labels"),
+    ] = None
     order: Annotated[
         Literal["given", "interleaved", "random", "information"] | None,
         Field(
@@ -108,7 +114,7 @@ class PriorSection(Section):
 
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components"."""
-        rank = f"rank {self.rank}" if self.kind in ("train", "ring") else ""
+        rank = f"rank {self.rank}" if self.rank and self.kind != "mixture" else ""
         components = f"{self.components} components" if self.components else ""
         return ", ".join(part for part in (rank, components) if part)
 
@@ -124,14 +130,15 @@ class PriorSection(Section):
     def _fits(self) -> Self:
         sizes = {name: getattr(self, name) for name in _SIZES}
         if self.kind == "normal" and (
-            any(value is not None for value in sizes.values())
+            self.components is not None
+            or self.spread is not None
             or self.initialize is not None
             or self.order not in (None, "given")
             or self.start == "labels"
         ):
             raise ValueError(
-                "a standard normal has no components, rank, order or start and is not refitted; set "
-                "components, rank, spread, order, start and initialize to none"
+                "a standard normal has no components, order or start and is not refitted; set "
+                "components, spread, order, start and initialize to none"
             )
         if self.kind != "normal" and None in sizes.values():
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
@@ -186,3 +193,12 @@ class RunConfig(Section):
     model: ModelSection = ModelSection()
     prior: PriorSection = PriorSection()
     train: TrainSection = TrainSection()
+
+    @model_validator(mode="after")
+    def _separates(self) -> Self:
+        if self.model.family == "cvae" and self.prior.kind != "normal":
+            raise ValueError(
+                f"a cvae keeps codes and labels apart, which a {self.prior.kind} prior joins; set prior.kind to "
+                "normal, and components and spread to none"
+            )
+        return self

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tnprior_cli.attributes import Objects, objects_of
-from tnprior_cli.build import build_data, build_model
+from tnprior_cli.build import build_data, build_model, compiled_parts
 from tnprior_cli.config import PriorSection, RunConfig
 from tnprior_cli.pictures import save_grid_picture
 from tnprior_cli.progress import Progress, Speech
@@ -99,7 +99,7 @@ def loop_settings(config: RunConfig) -> TrainConfig:
         max_minutes=train.max_minutes,
         checkpoint_epochs=train.checkpoint_epochs,
         checkpoint_steps=train.checkpoint_steps,
-        compile_modules=("encoder", "decoder") if train.compile else (),
+        compile_modules=compiled_parts(config) if train.compile else (),
     )
 
 

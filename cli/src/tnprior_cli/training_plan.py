@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from torch import nn
+
 from tnprior_cli.atomic import new_directory, require_free
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, pick_device
@@ -15,7 +17,7 @@ from tnprior_cli.rundir import is_run, open_run
 from tnprior_cli.runfiles import write_config, write_description
 from tnprior_cli.settings import changed_keys, check, override, resolve
 from tnprior_data import Dataset
-from tnprior_models import VAE
+from tnprior_models import Trains, require
 
 EXTENDABLE = (
     "description",
@@ -56,7 +58,7 @@ class Plan:
     resumed: bool
 
     @cached_property
-    def model(self) -> VAE:
+    def model(self) -> nn.Module:
         """The model, freshly initialised."""
         return build_model(self.config, self.objects)
 
@@ -156,4 +158,4 @@ def _check(planned: Plan) -> None:
     """The model can be built and takes the data."""
     if not planned.objects.attributes:
         raise UsageError(f"{planned.config.data.name} has no attributes to learn")
-    planned.model.objectives()
+    require(planned.model, Trains).objectives()

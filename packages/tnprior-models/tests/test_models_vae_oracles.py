@@ -175,32 +175,6 @@ def test_joint_draws_have_the_joint_frequencies(codes, observed):
     assert ((frequency - joint).abs() <= error).all()
 
 
-def test_draws_and_imputations_do_not_depend_on_the_batch():
-    prior = toy_prior()
-    vae, _ = linear_gaussian(prior, 1)
-    x, codes = images(8), torch.tensor([[1, 0]] * 8)
-    observed = torch.tensor([[True, False], [False, False]] * 4)
-    whole = vae.draws(x, codes, observed, 5, seed=3)
-    part = vae.draws(x[5:], codes[5:], observed[5:], 5, seed=3, first_row=5)
-    assert torch.equal(whole[:, 5:], part)
-    for all_rows, some in zip(
-        vae.impute(x, codes, observed), vae.impute(x[2:4], codes[2:4], observed[2:4]), strict=True
-    ):
-        torch.testing.assert_close(all_rows[2:4], some, rtol=0, atol=1e-12)
-
-
-def test_observed_attributes_are_certain_and_kept():
-    prior = toy_prior()
-    vae, _ = linear_gaussian(prior, 1)
-    x, codes = images(4), torch.tensor([[2, 1], [0, 0], [1, 1], [2, 0]])
-    observed = torch.ones(4, 2, dtype=torch.bool)
-    for column, probabilities in enumerate(vae.impute(x, codes, observed)):
-        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(4, dtype=torch.float64))
-        assert torch.equal(probabilities.argmax(dim=1), codes[:, column])
-        assert probabilities.max(dim=1).values.min() > 1 - 1e-9
-    assert (vae.draws(x, codes, observed, 3) == codes).all()
-
-
 def test_a_small_labelled_set_is_learned_in_seconds():
     torch.manual_seed(0)
     patterns = torch.rand(3, 1, 8, 8).bernoulli()

@@ -14,10 +14,11 @@ from tnprior_models.checkpoint import (
     save_training_state,
     save_weights,
 )
+from tnprior_models.cvae import CVAE
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
-from tnprior_models.losses import importance_bound, joint_bound, split_bound
-from tnprior_models.nets import ConvDecoder, ConvEncoder
+from tnprior_models.losses import conditional_bound, importance_bound, joint_bound, split_bound
+from tnprior_models.nets import ConvDecoder, ConvEncoder, ConvFeatures, DenseHead, LabelledCode
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
     BoundsLikelihood,
@@ -47,6 +48,7 @@ from tnprior_models.training import (
 from tnprior_models.vae import VAE
 
 __all__ = [
+    "CVAE",
     "VAE",
     "Batch",
     "Bernoulli",
@@ -56,7 +58,9 @@ __all__ = [
     "CheckpointError",
     "ConvDecoder",
     "ConvEncoder",
+    "ConvFeatures",
     "Decodes",
+    "DenseHead",
     "Draws",
     "Encodes",
     "Gaussian",
@@ -64,6 +68,7 @@ __all__ = [
     "ImageLikelihood",
     "ImageShapeError",
     "Imputes",
+    "LabelledCode",
     "ModelError",
     "NonFiniteLossError",
     "Objective",
@@ -78,6 +83,7 @@ __all__ = [
     "TrainingInterrupted",
     "Trains",
     "abilities",
+    "conditional_bound",
     "importance_bound",
     "joint_bound",
     "launch",

@@ -9,29 +9,22 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
-from torch.nn.functional import pad
+from torch.distributions import Independent
 
 from tnprior_core import Categorical, Gaussian
+from tnprior_models.decoding import DECODE_AT_ONCE, decode_in_blocks
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
 from tnprior_models.layout import SiteLayout
 from tnprior_models.likelihoods import ImageLikelihood
 from tnprior_models.losses import joint_bound
-from tnprior_models.nets.bounded import limit_softly
 from tnprior_models.objective import Batch, Objective
+from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
 from tnprior_models.protocols import Sampled
+from tnprior_models.rates import nets_and_prior
 
 __all__ = ["VAE"]
-
-LOG_SIGMA_RANGE = (-7.0, 3.0)
-DECODE_AT_ONCE = 2048
-"""Images decoded in one piece while bounding a likelihood; larger pieces leave the cache."""
-
-DECODE_BLOCK = 64
-"""Codes are decoded in blocks of this size at fixed offsets of the stream: convolution kernels round
-differently for different batch sizes, and a sample must not change with the request it is part of."""
 
 
 class VAE(nn.Module):
@@ -104,16 +97,10 @@ class VAE(nn.Module):
 
     def objectives(self) -> tuple[Objective, ...]:
         """One objective, the bound, with separate learning rates for the nets and the prior."""
-        inside = {id(parameter) for parameter in self.prior.parameters()}
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        nets = [parameter for parameter in trained if id(parameter) not in inside]
-        priors = [parameter for parameter in trained if id(parameter) in inside]
-        groups = [
-            {"name": "nets", "params": nets, "lr": self.learning_rate},
-            {"name": "prior", "params": priors, "lr": self.prior_learning_rate},
-        ]
-        present = [group for group in groups if group["params"]]
-        return (Objective("bound", present, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
+        groups = nets_and_prior(
+            self, self.prior, learning_rate=self.learning_rate, prior_learning_rate=self.prior_learning_rate
+        )
+        return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of `joint_bound` on a batch; `loss` is minimised (nats per image)."""
@@ -137,15 +124,7 @@ class VAE(nn.Module):
             ModelError: the encoder's code has another size than the prior's continuous sites.
         """
         mu, log_sigma = self.encoder(x)
-        expected = (x.shape[0], self.layout.latent_size)
-        if tuple(mu.shape) != expected or tuple(log_sigma.shape) != expected:
-            raise ModelError(
-                f"expected codes of shape {expected} from the encoder (the prior has "
-                f"{self.layout.latent_size} continuous sites), received {tuple(mu.shape)}"
-            )
-        precision = torch.promote_types(mu.dtype, torch.float32)
-        sigma = limit_softly(log_sigma.to(precision), *LOG_SIGMA_RANGE).exp()
-        return Independent(Normal(mu.to(precision), sigma, validate_args=False), 1, validate_args=False)
+        return diagonal_posterior(mu, log_sigma, rows=x.shape[0], latent_size=self.layout.latent_size)
 
     def decode(self, z: Float[Tensor, "B d"]) -> Float[Tensor, "B C H W"]:
         """The mean image of each code, in [0, 1]."""
@@ -221,14 +200,8 @@ class VAE(nn.Module):
         values = conditioned.sample((n,), seed=seed, first=first)
         z = self.layout.latents_of(values)
         rows = z.shape[1:-1].numel()
-        x = self._decode_in_blocks(z.reshape(-1, z.shape[-1]), first * rows)
+        x = decode_in_blocks(self.decode, z.reshape(-1, z.shape[-1]), first=first * rows)
         return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
-
-    def _decode_in_blocks(self, z: Tensor, first: int) -> Tensor:
-        before = first % DECODE_BLOCK
-        after = -(before + z.shape[0]) % DECODE_BLOCK
-        blocks = pad(z, (0, 0, before, after)).split(DECODE_BLOCK) if z.shape[0] else (z,)
-        return torch.cat([self.decode(block) for block in blocks])[before : before + z.shape[0]]
 
     @torch.no_grad()
     def reconstruct(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

@@ -3,6 +3,17 @@
 from tnprior_models.nets.bounded import floor_softly, limit_softly
 from tnprior_models.nets.conv_decoder import ConvDecoder
 from tnprior_models.nets.conv_encoder import ConvEncoder
+from tnprior_models.nets.conv_features import ConvFeatures
+from tnprior_models.nets.dense_head import DenseHead, LabelledCode
 from tnprior_models.nets.pyramid import Pyramid
 
-__all__ = ["ConvDecoder", "ConvEncoder", "Pyramid", "floor_softly", "limit_softly"]
+__all__ = [
+    "ConvDecoder",
+    "ConvEncoder",
+    "ConvFeatures",
+    "DenseHead",
+    "LabelledCode",
+    "Pyramid",
+    "floor_softly",
+    "limit_softly",
+]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tnprior_models.errors import ImageShapeError
-from tnprior_models.nets.pyramid import Pyramid, group_count
+from tnprior_models.nets.conv_features import convolutions, require_shape
+from tnprior_models.nets.pyramid import Pyramid
 
 __all__ = ["ConvEncoder"]
 
@@ -38,13 +38,7 @@ class ConvEncoder(nn.Module):
         pyramid = Pyramid(image_shape, width)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
-        layers: list[nn.Module] = []
-        for stride, before, after in zip(
-            pyramid.strides, pyramid.channels[:-1], pyramid.channels[1:], strict=True
-        ):
-            convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1)
-            layers += [convolution, nn.GroupNorm(group_count(after), after), nn.SiLU()]
-        self.convolutions = nn.Sequential(*layers)
+        self.convolutions = convolutions(pyramid)
         self.dense = nn.Sequential(
             nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
         )
@@ -55,11 +49,6 @@ class ConvEncoder(nn.Module):
         Raises:
             ImageShapeError: images of another size or number of channels.
         """
-        if x.ndim != 4 or tuple(x.shape[1:]) != tuple(self.image_shape):
-            channels, height, width = self.image_shape
-            raise ImageShapeError(
-                f"expected images of shape (B, {channels}, {height}, {width}), received {tuple(x.shape)}; "
-                "resize them or build another network"
-            )
+        require_shape(x, self.image_shape)
         mu, log_sigma = self.dense(self.convolutions(2 * x - 1).flatten(1)).chunk(2, dim=-1)
         return mu, log_sigma

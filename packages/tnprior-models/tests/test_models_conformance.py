@@ -1,0 +1,275 @@
+"""Every family of models passes one suite; adding a family is one line in the table."""
+
+import copy
+
+import pytest
+import torch
+
+from tnprior_core import (
+    Categorical,
+    GaussianMixturePrior,
+    StandardNormalPrior,
+    TensorRingPrior,
+    TensorTrainPrior,
+    TnpriorError,
+)
+from tnprior_core import Gaussian as Latent
+from tnprior_models import (
+    CVAE,
+    VAE,
+    Bernoulli,
+    ConvDecoder,
+    ConvEncoder,
+    ConvFeatures,
+    DenseHead,
+    Gaussian,
+    LabelledCode,
+    ModelError,
+)
+
+SHAPE, D, LABELS = (1, 9, 8), 3, 5
+SITES = [
+    Categorical("hat", ("no", "yes")),
+    *(Latent(f"z{i}", components=4) for i in range(D)),
+    Categorical("digit", ("a", "b", "c")),
+]
+
+
+def vae(prior, likelihood=None, **options):
+    return VAE(
+        ConvEncoder(SHAPE, D, width=8, hidden=16),
+        ConvDecoder(SHAPE, D, width=8, hidden=16),
+        prior,
+        Bernoulli() if likelihood is None else likelihood,
+        **options,
+    )
+
+
+def cvae(prior, likelihood=None, **options):
+    trunk = ConvFeatures(SHAPE, width=8)
+    return CVAE(
+        trunk,
+        DenseHead(trunk.size, LABELS, hidden=16),
+        LabelledCode(trunk.size, LABELS, D, hidden=16),
+        ConvDecoder(SHAPE, D + LABELS, width=8, hidden=16),
+        prior,
+        Bernoulli() if likelihood is None else likelihood,
+        **options,
+    )
+
+
+MODELS = {
+    "vae, train": lambda **o: vae(TensorTrainPrior(SITES, rank=3), **o),
+    "vae, ring": lambda **o: vae(TensorRingPrior(SITES, rank=3), Gaussian(), **o),
+    "vae, mixture": lambda **o: vae(GaussianMixturePrior(SITES, components=5), **o),
+    "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
+    "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
+    "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
+}
+
+
+@pytest.fixture(params=MODELS)
+def make(request):
+    def build(**options):
+        torch.manual_seed(0)
+        return MODELS[request.param](**options).double()
+
+    return build
+
+
+def batch(rows=6, seed=0, missing=0.5):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.rand(rows, *SHAPE, generator=g, dtype=torch.float64)
+    codes = torch.stack([torch.randint(n, (rows,), generator=g) for n in (2, 3)], dim=1)
+    return x, codes, torch.rand(rows, 2, generator=g) >= missing
+
+
+def test_gradients_reach_every_parameter(make):
+    model = make(attribute_weight=2.0)
+    model.loss(batch(rows=30))["loss"].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_unobserved_slots_may_hold_anything(make):
+    model, (x, codes, observed) = make(attribute_weight=3.0), batch()
+    garbage = torch.where(observed, codes, torch.tensor(-99))
+    results = []
+    for table in (codes, garbage):
+        model.zero_grad()
+        torch.manual_seed(4)
+        terms = model.loss((x, table, observed))
+        terms["loss"].backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        found = (terms["loss"].detach(), gradient, *model.impute(x, table, observed))
+        torch.manual_seed(5)
+        results.append((*found, model.log_weights(x, table, observed, 3), model.draws(x, table, observed, 2)))
+    for clean, dirty in zip(*results, strict=True):
+        assert torch.isfinite(dirty).all()
+        torch.testing.assert_close(clean, dirty, rtol=0, atol=0)
+
+
+def test_the_bound_is_the_mean_of_the_log_weights(make):
+    model, data = make(samples=400), batch(rows=2)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        bound = model.loss(data)["bound"]
+        weights = model.log_weights(*data, 400)
+    error = (weights.std(0) / 400**0.5).mean().item()
+    assert bound.item() == pytest.approx(weights.mean().item(), abs=8 * error)
+
+
+def test_a_sample_is_the_same_whatever_request_it_is_part_of(make):
+    model = make()
+    whole = model.sample(150, {"digit": "b"}, seed=5)
+    for first, n in ((0, 1), (63, 2), (100, 50), (149, 1)):
+        part = model.sample(n, {"digit": "b"}, seed=5, first=first)
+        assert torch.equal(part.values, whole.values[first : first + n])
+        assert torch.equal(part.x, whole.x[first : first + n])
+
+
+def test_samples_obey_the_condition_and_report_its_probability(make):
+    model = make()
+    drawn = model.sample(40, {"digit": "b"}, seed=0)
+    assert drawn.x.shape == (40, *SHAPE)
+    assert 0 <= drawn.x.min() <= drawn.x.max() <= 1
+    assert (drawn.values[:, -1] == 1).all()
+    expected = model.prior().marginal("digit").probs[1].log()
+    torch.testing.assert_close(drawn.log_evidence, expected, rtol=0, atol=1e-10)
+    free = model.sample(40, seed=0)
+    assert free.log_evidence.item() == pytest.approx(0, abs=1e-10)
+    assert len(free.values[:, -1].unique()) > 1
+
+
+def test_unseeded_samples_follow_torchs_generator(make):
+    model = make()
+    torch.manual_seed(9)
+    one = model.sample(3).x
+    two = model.sample(3).x
+    torch.manual_seed(9)
+    assert torch.equal(model.sample(3).x, one)
+    assert not torch.equal(one, two)
+
+
+def test_a_condition_per_row_gives_objects_per_row(make):
+    model = make()
+    drawn = model.sample(4, {"digit": torch.tensor([2, 0])}, seed=0)
+    assert drawn.x.shape == (4, 2, *SHAPE)
+    assert drawn.values[..., -1].tolist() == [[2.0, 0.0]] * 4
+    assert drawn.log_evidence.shape == (2,)
+
+
+def test_zero_objects_are_an_empty_answer(make):
+    assert make().sample(0, seed=0).x.shape == (0, *SHAPE)
+
+
+def test_observed_attributes_are_certain_and_kept(make):
+    model, (x, codes, observed) = make(), batch()
+    drawn = model.draws(x, codes, observed, 3)
+    for column, probabilities in enumerate(model.impute(x, codes, observed)):
+        assert probabilities.shape == (6, (2, 3)[column])
+        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(6, dtype=torch.float64))
+        known = observed[:, column]
+        kept = codes[known, column]
+        assert torch.equal(probabilities[known].argmax(dim=1), kept)
+        assert (probabilities[known].max(dim=1).values > 1 - 1e-9).all()
+        assert (drawn[:, known, column] == kept).all()
+    assert drawn.shape == (3, 6, 2)
+    assert drawn.dtype == torch.int64
+
+
+def test_draws_and_imputations_do_not_depend_on_the_batch(make):
+    model, (x, codes, observed) = make(), batch(rows=8)
+    whole = model.draws(x, codes, observed, 5, seed=3)
+    part = model.draws(x[5:], codes[5:], observed[5:], 5, seed=3, first_row=5)
+    assert torch.equal(whole[:, 5:], part)
+    for all_rows, some in zip(
+        model.impute(x, codes, observed, seed=1),
+        model.impute(x[2:4], codes[2:4], observed[2:4], seed=1),
+        strict=True,
+    ):
+        torch.testing.assert_close(all_rows[2:4], some, rtol=0, atol=1e-12)
+
+
+def test_queries_leave_parameters_and_gradients_alone(make):
+    model, (x, codes, observed) = make(), batch()
+    before = copy.deepcopy(model.state_dict())
+    model.sample(3, seed=0)
+    model.impute(x, codes, observed)
+    model.draws(x, codes, observed, 2)
+    model.reconstruct(x)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_state_survives_a_round_trip_and_a_copy(make):
+    model, data = make(), batch()
+    other = make()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
+    other.load_state_dict(model.state_dict())
+    for twin in (other, copy.deepcopy(model)):
+        assert torch.equal(twin.sample(3, seed=1).x, model.sample(3, seed=1).x)
+        for a, b in zip(twin.impute(*data), model.impute(*data), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_half_precision_nets_keep_the_probabilities_in_full_precision(make):
+    model, (x, codes, observed) = make().float(), batch(missing=0.0)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = model.loss((x.float(), codes, observed))
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    torch.manual_seed(0)
+    exact = model.loss((x.float(), codes, observed))
+    assert terms["bound"].item() == pytest.approx(exact["bound"].item(), rel=0.1)
+
+
+def test_reconstructions_are_images(make):
+    model, (x, _, _) = make(), batch()
+    shown = model.reconstruct(x)
+    assert shown.shape == x.shape
+    assert 0 <= shown.min() <= shown.max() <= 1
+
+
+def test_the_prior_gets_its_own_learning_rate(make):
+    model = make(learning_rate=1e-4, prior_learning_rate=0.02)
+    (objective,) = model.objectives()
+    rates = {group["name"]: group["lr"] for group in objective.build_optimizer().param_groups}
+    assert rates == {"nets": 1e-4, "prior": 0.02}
+    assert {id(p) for p in objective.tensors()} == {id(p) for p in model.parameters()}
+
+
+def test_an_attribute_table_of_another_width_is_refused(make):
+    model, (x, codes, observed) = make(), batch()
+    narrow = (x, codes[:, :1], observed[:, :1])
+    for ask in (
+        lambda: model.loss(narrow),
+        lambda: model.impute(*narrow),
+        lambda: model.draws(*narrow, 1),
+        lambda: model.log_weights(*narrow, 1),
+    ):
+        with pytest.raises(ModelError, match=r"one column for each of \['hat', 'digit'\], received \(6, 1\)"):
+            ask()
+
+
+@pytest.mark.parametrize("bad", [{"attribute_weight": -1.0}, {"kl_weight": -0.1}, {"samples": 0}], ids=str)
+def test_impossible_settings_are_refused(make, bad):
+    with pytest.raises(ModelError, match="weights of at least 0"):
+        make(**bad)
+
+
+def test_unknown_conditions_and_counts_are_refused(make):
+    model = make()
+    with pytest.raises(TnpriorError, match="digit"):
+        model.sample(1, {"digti": "a"})
+    with pytest.raises(TnpriorError, match="'z'"):
+        model.sample(1, {"digit": "z"})
+    with pytest.raises(ModelError, match="n >= 0"):
+        model.sample(-1)
+    with pytest.raises(ModelError, match="k >= 1"):
+        model.log_weights(*batch(), 0)
