@@ -17,7 +17,13 @@ from tnprior_models.checkpoint import (
 from tnprior_models.cvae import CVAE
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
-from tnprior_models.losses import conditional_bound, importance_bound, joint_bound, split_bound
+from tnprior_models.losses import (
+    conditional_bound,
+    importance_bound,
+    joint_bound,
+    label_information,
+    split_bound,
+)
 from tnprior_models.nets import ConvDecoder, ConvEncoder, ConvFeatures, DenseHead, LabelledCode
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
@@ -34,7 +40,7 @@ from tnprior_models.protocols import (
     abilities,
     require,
 )
-from tnprior_models.refit import Polish, RefitSchedule, refit_prior
+from tnprior_models.refit import Fitted, Polish, RefitSchedule, encode_dataset, prior_bound, refit_prior
 from tnprior_models.training import (
     Callback,
     NonFiniteLossError,
@@ -63,6 +69,7 @@ __all__ = [
     "DenseHead",
     "Draws",
     "Encodes",
+    "Fitted",
     "Gaussian",
     "HasPrior",
     "ImageLikelihood",
@@ -84,11 +91,14 @@ __all__ = [
     "Trains",
     "abilities",
     "conditional_bound",
+    "encode_dataset",
     "importance_bound",
     "joint_bound",
+    "label_information",
     "launch",
     "load_training_state",
     "load_weights",
+    "prior_bound",
     "process_group",
     "read_metadata",
     "refit_prior",

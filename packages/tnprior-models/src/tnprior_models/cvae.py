@@ -85,7 +85,7 @@ class CVAE(nn.Module):
         predictor: nn.Module,
         encoder: nn.Module,
         decoder: nn.Module,
-        prior: StandardNormalPrior,
+        prior: nn.Module,
         likelihood: ImageLikelihood,
         *,
         attribute_weight: float = 1.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,15 +16,18 @@ from tnprior_models.vae import VAE
 
 __all__ = [
     "Codes",
+    "Fitted",
     "Polish",
     "RefitSchedule",
     "encode_dataset",
     "initialize_without_attributes",
     "polish_prior",
+    "prior_bound",
     "refit_prior",
 ]
 
 ENCODE_BATCH = 512
+REPORT_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -141,17 +144,35 @@ def encode_dataset(
     return Codes(torch.cat(mus), torch.cat(sigmas), table[0], table[1])
 
 
-def polish_prior(model: VAE, codes: Codes, polish: Polish, *, seed: int = 0) -> None:
+class Fitted(NamedTuple):
+    """How far a fit is: updates made, and the loss since the last report (NaN before the first update)."""
+
+    step: int
+    loss: float
+
+
+def polish_prior(
+    model: VAE,
+    codes: Codes,
+    polish: Polish,
+    *,
+    seed: int = 0,
+    progress: Callable[[Fitted], None] | None = None,
+) -> None:
     """Minimise `-E_q[kl_weight log p(z) + attribute_weight log p(y_ob|z)]` in the prior alone.
 
     The terms of the model's own objective that depend on the prior, over cached posteriors: no image is
     encoded or decoded. Fresh samples of q(z|x) at every step keep the prior from fitting single codes.
+    `progress` is called before the first update, after every hundredth and after the last.
     """
+    report = (lambda _: None) if progress is None else progress
+    report(Fitted(0, float("nan")))
     generator = torch.Generator().manual_seed(seed)
     parameters = [parameter for parameter in model.prior.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=polish.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(polish.steps, 1))
-    for _ in range(polish.steps):
+    since: list[Tensor] = []
+    for step in range(1, polish.steps + 1):
         index = torch.randint(codes.mu.shape[0], (polish.batch_size,), generator=generator)
         batch = codes.rows(index.to(codes.mu.device))
         loss = _prior_loss(model, batch.draw(generator), batch)
@@ -159,7 +180,24 @@ def polish_prior(model: VAE, codes: Codes, polish: Polish, *, seed: int = 0) -> 
         loss.backward()
         optimizer.step()
         schedule.step()
+        since.append(loss.detach())
+        if step % REPORT_EVERY == 0 or step == polish.steps:
+            report(Fitted(step, torch.stack(since).mean().item()))
+            since.clear()
     optimizer.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def prior_bound(model: VAE, codes: Codes, *, seed: int = 0) -> float:
+    """`E_q[log p(z, y_ob)]`, the mean over posteriors and one sample of each; nats per object.
+
+    On held-out codes it says how well a prior fits; the part of the bound that a frozen network leaves open.
+    """
+    z, total = codes.draw(torch.Generator().manual_seed(seed)), 0.0
+    for index in torch.arange(len(z), device=z.device).split(ENCODE_BATCH):
+        log_joint, _ = model.log_prior(z[index][None], codes.codes[index], codes.observed[index])
+        total += log_joint.double().sum().item()
+    return total / len(z)
 
 
 def _prior_loss(model: VAE, z: Tensor, batch: Codes) -> Tensor:
@@ -186,6 +224,7 @@ def refit_prior(
     limit: int | None = 20_000,
     polish: Polish | None = None,
     seed: int = 0,
+    progress: Callable[[Fitted], None] | None = None,
 ) -> tuple[nn.Parameter, ...]:
     """Fit the prior to the encoder's present codes: initialise it from them, then polish it.
 
@@ -198,6 +237,7 @@ def refit_prior(
         polish: the training of the prior alone that follows; None for `Polish()`.
         seed: of the choice of images, their samples and the initialisation; the global generator is
             left as it is.
+        progress: called as `polish_prior` says.
 
     Returns:
         The parameters that were overwritten: their optimiser state is stale and must be reset.
@@ -220,7 +260,7 @@ def refit_prior(
     if initialize is not None:
         z = encoded.draw(torch.Generator().manual_seed(seed))
         initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
-    polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed)
+    polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed, progress=progress)
     return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)
 
 

@@ -17,7 +17,8 @@ from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
 from tnprior_models.layout import SiteLayout
 from tnprior_models.likelihoods import ImageLikelihood
-from tnprior_models.losses import joint_bound
+from tnprior_models.losses import joint_bound, label_information
+from tnprior_models.losses.label_information import fixed
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
@@ -45,6 +46,9 @@ class VAE(nn.Module):
         attribute_weight: weight of log p(y_ob|z); 1 is the exact bound, more makes the codes tell the
             attributes apart sooner.
         kl_weight: weight of log p(z) - log q(z|x).
+        information_weight: weight of `label_information`, what the encoder reads back of the labels of
+            objects drawn from the prior (half as many as the batch has); it teaches the decoder to show
+            them. 0 is the bound alone.
         samples: posterior samples per image and step.
         learning_rate: Adam's step size for encoder, decoder and likelihood.
         prior_learning_rate: Adam's step size for the prior.
@@ -74,15 +78,17 @@ class VAE(nn.Module):
         *,
         attribute_weight: float = 1.0,
         kl_weight: float = 1.0,
+        information_weight: float = 0.0,
         samples: int = 1,
         learning_rate: float = 1e-3,
         prior_learning_rate: float = 1e-2,
     ) -> None:
         super().__init__()
-        if min(attribute_weight, kl_weight) < 0 or samples < 1:
+        if min(attribute_weight, kl_weight, information_weight) < 0 or samples < 1:
             raise ModelError(
                 "expected weights of at least 0 and at least one sample, received "
-                f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, samples={samples}"
+                f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, "
+                f"information_weight={information_weight}, samples={samples}"
             )
         self.encoder = encoder
         self.decoder = decoder
@@ -91,6 +97,7 @@ class VAE(nn.Module):
         self.layout = SiteLayout(_sites_of(prior))
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
+        self.information_weight = information_weight
         self.samples = samples
         self.learning_rate = learning_rate
         self.prior_learning_rate = prior_learning_rate
@@ -103,18 +110,45 @@ class VAE(nn.Module):
         return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of `joint_bound` on a batch; `loss` is minimised (nats per image)."""
+        """The terms of `joint_bound`, and `label_information`; `loss` is minimised (nats per image)."""
         x, codes, observed = batch
         posterior = self.encode(x)
         z = posterior.rsample(torch.Size((self.samples,)))
         log_joint, log_latent = self.log_prior(z, codes, observed)
-        return joint_bound(
+        terms = joint_bound(
             posterior,
             self.log_likelihood(z, x),
             log_joint,
             log_latent=log_latent,
             kl_weight=self.kl_weight,
             attribute_weight=self.attribute_weight,
+        )
+        if not self.information_weight or not self.layout.categorical:
+            return terms
+        information = self._information(max(1, x.shape[0] // 2))
+        return {
+            **terms,
+            "loss": terms["loss"] - self.information_weight * information,
+            "information": information,
+        }
+
+    def _information(self, n: int) -> Float[Tensor, ""]:
+        """`label_information` of n objects drawn from the prior; its gradient moves the decoder alone."""
+        with torch.no_grad():
+            values = self.prior().sample((n,))
+        encode, prior = fixed(self.encoder), fixed(self.prior)
+        size = self.layout.latent_size
+
+        def log_labels(z: Tensor, codes: Tensor) -> Tensor:
+            joint, latent = self._log_joint_and_latent(prior(), z, codes, torch.ones_like(codes).bool())
+            return joint - latent
+
+        return label_information(
+            self.layout.latents_of(values),
+            self.layout.codes_of(values),
+            decode=self.decode,
+            encode=lambda x: diagonal_posterior(*encode(x), rows=n, latent_size=size),
+            log_labels=log_labels,
         )
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Independent[Any]:
@@ -142,12 +176,19 @@ class VAE(nn.Module):
     ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"] | None]:
         """log p(z, y_ob) and, if the weights need it apart, log p(z); one batched contraction."""
         self.layout.check(codes, observed)
+        if self.attribute_weight != self.kl_weight:
+            return self._log_joint_and_latent(self.prior(), z, codes, observed)
         with torch.autocast(z.device.type, enabled=False):
             values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
-            if self.attribute_weight == self.kl_weight:
-                return self.prior().log_prob(values, observed=mask), None
+            return self.prior().log_prob(values, observed=mask), None
+
+    def _log_joint_and_latent(
+        self, distribution: Any, z: Tensor, codes: Tensor, observed: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        with torch.autocast(z.device.type, enabled=False):
+            values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
             alone = self.layout.mask(z, torch.zeros_like(observed))
-            both = self.prior().log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
+            both = distribution.log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
             return both[0], both[1]
 
     def log_weights(

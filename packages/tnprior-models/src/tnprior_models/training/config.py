@@ -35,6 +35,7 @@ class TrainConfig:
         batch_size: the largest number of examples of an update, over all processes. An epoch's examples are
             divided evenly, so no batch is smaller than another by more than one.
         seed: names the run's random streams: order of the data, noise, validation.
+        flip: show every example mirrored left to right with probability 1/2, drawn anew for each epoch.
         accumulate: the parts in which a batch is processed. The update is that of the whole batch; only
             the memory shrinks.
         clip_norm: the largest norm of an objective's gradient; None leaves it.
@@ -64,6 +65,7 @@ class TrainConfig:
     epochs: int = 10
     batch_size: int = 128
     seed: int = 0
+    flip: bool = False
     accumulate: int = 1
     clip_norm: float | None = None
     ema_decay: float | None = None
