@@ -121,6 +121,7 @@ def _vae(config: RunConfig, objects: Objects) -> VAE:
         ConvEncoder(objects.shape, latent_size=size, width=width, hidden=hidden),
         ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
         build_prior(config, objects),
+        information_weight=config.model.information_weight,
         **_common(config),
     )
 

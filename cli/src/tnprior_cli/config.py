@@ -72,6 +72,10 @@ class ModelSection(Section):
         Weight, Field(description="weight of log p(y|z), 1 is the exact bound; in a cvae of log q(y|x)")
     ] = 1.0
     kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
+    information_weight: Annotated[
+        Weight,
+        Field(description="weight of the labels read back from generated objects, in a vae; 0 for none"),
+    ] = 0.0
 
 
 _SIZES = {"components": 10, "rank": 16, "spread": 1.5}
@@ -167,6 +171,7 @@ class TrainSection(Section):
     warmup: Annotated[Whole, Field(description="updates over which the step sizes rise from zero")] = 0
     clip_norm: Annotated[Positive | None, Field(description="largest norm of a gradient")] = None
     ema_decay: Annotated[Decay | None, Field(description="decay of the averaged weights")] = None
+    flip: Annotated[bool, Field(description="show every image mirrored with probability 1/2")] = False
     accumulate: Annotated[Count, Field(description="parts in which a batch is processed")] = 1
     bf16: Annotated[bool, Field(description="bfloat16 autocast")] = False
     compile: Annotated[bool, Field(description="compile the encoder and the decoder")] = False
@@ -184,6 +189,17 @@ class TrainSection(Section):
     tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
 
 
+class FitSection(Section):
+    """How `tnp fit-prior` fitted the prior to a model that was trained before."""
+
+    source: Annotated[str, Field(description="the run whose networks these are")]
+    steps: Annotated[Whole, Field(description="updates of the prior")] = 3000
+    lr: Annotated[Positive, Field(description="Adam's step size at the start; it falls to zero")] = 5e-2
+    batch_size: Annotated[Count, Field(description="codes per update")] = 256
+    objects: Annotated[Count | None, Field(description="objects encoded at most; none for all")] = None
+    attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = 5.0
+
+
 class RunConfig(Section):
     """A whole run; `config.toml` in a run directory is this, resolved."""
 
@@ -193,6 +209,7 @@ class RunConfig(Section):
     model: ModelSection = ModelSection()
     prior: PriorSection = PriorSection()
     train: TrainSection = TrainSection()
+    fit: FitSection | None = None
 
     @model_validator(mode="after")
     def _separates(self) -> Self:

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from tnprior_cli.commands.data import data
 from tnprior_cli.commands.eval import evaluate
+from tnprior_cli.commands.fit_prior import fit_prior
 from tnprior_cli.commands.impute import impute
 from tnprior_cli.commands.info import info
 from tnprior_cli.commands.recipes import recipes
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train)
+app.command("fit-prior")(fit_prior)
 app.command("sample")(sample)
 app.command("impute")(impute)
 app.command("eval")(evaluate)

@@ -43,9 +43,16 @@ over latents and attributes, trained on `{config.data.name}` ({shape} images) wi
 tnp sample {name} --given {objects.example()} -n 64
 tnp impute {name} FOLDER -o filled.csv
 tnp eval {name}
-tnp train {name}/config.toml -o runs/again
+{_again(config, name)}
 ```
 """
+
+
+def _again(config: RunConfig, name: str) -> str:
+    """The command that makes the same run once more."""
+    if config.fit is None:
+        return f"tnp train {name}/config.toml -o runs/again"
+    return f"tnp fit-prior {config.fit.source} -o runs/again"
 
 
 def _attributes(objects: Objects) -> str:
@@ -56,12 +63,21 @@ def _attributes(objects: Objects) -> str:
 
 
 def _training(config: RunConfig, metrics: list[dict[str, Any]]) -> str:
-    lines = [f"## Training\n\n{len(metrics)} of {config.train.epochs} epochs, seed {config.seed}."]
+    lines = [f"## Training\n\n{_trained(config, metrics)}, seed {config.seed}."]
     if metrics:
         numbers = {key: value for key, value in metrics[-1].items() if isinstance(value, int | float)}
-        lines.append("\n| last epoch | |\n|---|---|")
+        lines.append(f"\n| {'last epoch' if config.fit is None else 'at the end'} | |\n|---|---|")
         lines.extend(f"| {key} | {value:.6g} |" for key, value in numbers.items())
     return "\n".join(lines) + "\n"
+
+
+def _trained(config: RunConfig, metrics: list[dict[str, Any]]) -> str:
+    if config.fit is None:
+        return f"{len(metrics)} of {config.train.epochs} epochs"
+    return (
+        f"The networks are those of `{config.fit.source}`, unchanged; the prior was fitted to their codes in "
+        f"{config.fit.steps} updates"
+    )
 
 
 def _numbers(report: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -107,11 +107,17 @@ def setting_names() -> tuple[str, ...]:
 
 def _names(model: type[BaseModel], prefix: str) -> Iterable[str]:
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = next(
+            (kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), None
+        )
+        if inner is not None:
             yield from _names(inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _config_path(source: str, folder: Path | None) -> Path | None:

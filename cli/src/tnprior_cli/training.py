@@ -89,6 +89,7 @@ def loop_settings(config: RunConfig) -> TrainConfig:
         epochs=train.epochs,
         batch_size=train.batch_size,
         seed=config.seed,
+        flip=train.flip,
         accumulate=train.accumulate,
         clip_norm=train.clip_norm,
         ema_decay=train.ema_decay,
@@ -138,15 +139,16 @@ def _refit(prior: PriorSection, seed: int, run: Run) -> Iterable[Tensor]:
         data.x,
         data.codes,
         data.observed,
-        initialize=partial(_initialize, prior),
+        initialize=partial(initialize_prior, prior),
         polish=Polish(steps=prior.polish),
         seed=seed + run.progress.epoch,
     )
 
 
-def _initialize(
+def initialize_prior(
     prior: PriorSection, module: Any, z: Tensor, codes: Tensor, observed: Tensor, *, seed: int = 0
 ) -> None:
+    """Starts a prior from codes in the way that its settings name."""
     if prior.order == "information":
         module.set_order(information_order(module.sites, z, codes, observed))
     if prior.initialize == "clusters":

@@ -106,6 +106,10 @@ def plan(wish: Wish, *, device: str, devices: int) -> Plan:
     if wish.resume and not resumed and Path(wish.source) == path:
         open_run(path)  # says why it is no run
     config = _resumed_config(path, wish) if resumed else resolve(wish.source, wish.overrides)
+    if config.fit is not None:
+        raise UsageError(
+            f"{wish.source} was not trained but fitted; repeat it with: tnp fit-prior {config.fit.source} -o NEW"
+        )
     if not resumed and not rank():
         _require_free(path, wish)
     data = build_data(config.data, "train")

@@ -1,0 +1,179 @@
+"""A prior over codes and attributes for a model that is trained already: its networks stay as they are."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tnprior_cli.atomic import new_directory, require_free, write_text
+from tnprior_cli.attributes import Objects, objects_of
+from tnprior_cli.build import build_data, build_model, load_model, pick_device
+from tnprior_cli.config import RunConfig
+from tnprior_cli.errors import BadDataError, UsageError
+from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_run, open_run
+from tnprior_cli.runfiles import write_description, write_json
+from tnprior_cli.settings import changed_keys, check, override
+from tnprior_cli.training import describe, initialize_prior, split_validation
+from tnprior_data import Dataset
+from tnprior_models import VAE, CapabilityError, Fitted, Polish, encode_dataset, prior_bound, refit_prior
+from tnprior_models.checkpoint import save_weights
+from tnprior_models.training import TensorData
+from tnprior_models.training.environment import environment
+
+PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "clusters"}
+"""The prior that is fitted unless settings say otherwise: larger than in joint training, where the codes come to
+meet the prior; here they are what they are."""
+
+CHANGEABLE = ("description", "seed", "data.root", "data.missing", "data.seed", "prior.", "fit.")
+"""What may differ from the run: how much of the labels is seen, and the prior."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """A fit that is known to be possible."""
+
+    source: RunDirectory
+    path: Path
+    config: RunConfig
+    data: Dataset
+    device: str
+
+    @cached_property
+    def objects(self) -> Objects:
+        """What the objects are, with the share of labels that the fit does not see."""
+        return objects_of(self.data)
+
+    @cached_property
+    def model(self) -> VAE:
+        """The networks of the run under a new prior.
+
+        Raises:
+            CapabilityError: the run's model keeps no attributes in a prior over its codes.
+        """
+        trained, model = load_model(self.source, self.device), build_model(self.config, self.objects)
+        if not isinstance(trained, VAE) or not isinstance(model, VAE):
+            raise CapabilityError(
+                f"expected a model whose codes have a prior, such as a vae; {self.source.path} holds a "
+                f"{self.source.config.model.family}"
+            )
+        own = _networks(trained)
+        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in own}
+        model.load_state_dict({**kept, **own})
+        return model.to(pick_device(self.device)).eval()
+
+    def rows(self) -> Iterable[tuple[str, str]]:
+        """The plan for the user."""
+        hidden = 1 - float(self.data.observed.double().mean())
+        yield "data", f"{self.config.data.name}: {len(self.data)} objects, {hidden:.1%} of the labels missing"
+        yield "attributes", ", ".join(self.objects.names)
+        yield "prior", f"{self.config.prior.kind}, {self.config.prior.size()}"
+        yield "parameters", f"{sum(p.numel() for p in self.model.prior.parameters()):,} of the prior"
+        if self.config.fit is not None:
+            yield "steps", f"{self.config.fit.steps} of batch size {self.config.fit.batch_size}"
+        yield "device", self.device
+
+
+def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, overwrite: bool) -> FitPlan:
+    """Checks everything that can be checked before the fit.
+
+    Raises:
+        UsageError: a setting that a fit cannot change, the output place or the device.
+        BadDataError: the run is damaged, unfinished, or its data are not what it was trained on.
+        CapabilityError: the run's model has no prior over its codes.
+    """
+    place = str(pick_device(device))
+    source = open_run(run)
+    source.weights.stat()
+    config = _config(source, overrides)
+    require_free(out, overwrite=overwrite, ours=is_run, noun="a run directory")
+    if out.exists() and out.samefile(run):
+        raise UsageError(f"{out} is the run itself; choose another -o")
+    data = build_data(config.data, "train")
+    planned = FitPlan(source, out, config, data, place)
+    if data.shape != source.objects.shape or tuple(item.name for item in data.schema) != source.objects.names:
+        raise BadDataError(
+            f"{config.data.name} is not what {run} was trained on: the attributes or shapes differ"
+        )
+    planned.model.objectives()
+    return planned
+
+
+def fit(planned: FitPlan, say: Say) -> None:
+    """Fits the prior and writes a run directory, whole or not at all."""
+    config, model, began = planned.config, planned.model, time.monotonic()
+    settings = config.fit
+    if settings is None:
+        raise UsageError("expected a configuration with a [fit] section")
+    training, validation = split_validation(planned.data, config)
+    lines: list[dict[str, Any]] = []
+
+    def heard(fitted: Fitted) -> None:
+        line = {"step": fitted.step, "seconds": round(time.monotonic() - began, 3), "fit/loss": fitted.loss}
+        lines.append(line)
+        say(
+            f"step {fitted.step}/{settings.steps}  loss {fitted.loss:.4g}  {line['seconds']:.0f} s"
+            if fitted.step
+            else f"codes encoded, prior initialised  {line['seconds']:.0f} s"
+        )
+
+    model.attribute_weight = settings.attribute_weight
+    model.requires_grad_(requires_grad=False)
+    model.prior.requires_grad_(requires_grad=True)
+    refit_prior(
+        model,
+        training.x,
+        training.codes,
+        training.observed,
+        initialize=partial(initialize_prior, config.prior) if config.prior.initialize else None,
+        limit=settings.objects,
+        polish=Polish(settings.steps, settings.lr, settings.batch_size),
+        seed=config.seed,
+        progress=heard,
+    )
+    if validation is not None and lines:
+        lines[-1] |= _validate(model, validation)
+    with new_directory(planned.path) as folder:
+        save_weights(folder / WEIGHTS, model, describe(config, planned.objects))
+        write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+        write_json(environment(planned.device, config.seed), folder / ENVIRONMENT)
+        write_description(folder, str(planned.path), config, planned.objects)
+
+
+def _config(source: RunDirectory, overrides: Iterable[str]) -> RunConfig:
+    """The run's configuration with another prior, and the settings of the fit."""
+    old = source.config
+    plain = old.model_dump(mode="json")
+    table = {
+        **plain,
+        "description": f"A prior fitted to the codes of {source.path}",
+        "prior": PRIOR,
+        "fit": {"source": str(source.path)},
+    }
+    start = check(table, str(source.path))
+    new = check(override(table, overrides), "-s")
+    wrong = [key for key in changed_keys(start, new) if not key.startswith(CHANGEABLE)]
+    if wrong:
+        raise UsageError(
+            f"a fit keeps the data and the networks of {source.path}, so it cannot change {', '.join(wrong)}; "
+            f"it may change {', '.join(CHANGEABLE)}"
+        )
+    if new.prior.kind == "normal":
+        raise UsageError("a standard normal has nothing to fit; expected prior.kind train, ring or mixture")
+    return new
+
+
+def _networks(model: VAE) -> dict[str, torch.Tensor]:
+    """The weights of everything but the prior, by name."""
+    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("prior.")}
+
+
+def _validate(model: VAE, validation: TensorData) -> dict[str, float]:
+    codes = encode_dataset(model, validation.x, validation.codes, validation.observed, limit=None)
+    return {"validation/fit/log_prior": prior_bound(model, codes)}

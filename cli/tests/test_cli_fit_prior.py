@@ -1,0 +1,119 @@
+"""Fitting a prior to a trained run: what is kept, what is new, what is refused, what works afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+SMALL = ("-s", "prior.rank=3", "-s", "prior.components=2", "-s", "fit.steps=20", "-s", "fit.batch_size=64")
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """A plain VAE on the digits: its prior is a standard normal."""
+    from tnprior_cli.main import main
+
+    path = tmp_path_factory.mktemp("plain") / "vae"
+    nothing = [word for name in ("components", "rank", "spread") for word in ("-s", f"prior.{name}=none")]
+    words = ["train", "digits", "-s", "train.epochs=1", *tiny, "-s", "prior.initialize=none", *nothing]
+    assert main([*words, "-s", "prior.kind=normal", "-o", str(path), "-q"]) == 0
+    return path
+
+
+def test_the_networks_stay_and_the_prior_is_new(plain_run: Path, tnp, tmp_path: Path) -> None:
+    before = load_file(plain_run / "model.safetensors")
+    answer = tnp("fit-prior", plain_run, "-o", tmp_path / "fitted", "--missing", "0.3", *SMALL)
+    assert answer.code == 0, answer.err
+    assert "step 20/20" in answer.err
+    after = load_file(tmp_path / "fitted" / "model.safetensors")
+    networks = {name for name in before if not name.startswith("prior.")}
+    assert networks == {name for name in after if not name.startswith("prior.")}
+    assert all((before[name] == after[name]).all() for name in networks)
+    config = json.loads((tmp_path / "fitted" / "config.json").read_text())
+    assert config["fit"]["source"] == str(plain_run)
+    assert (config["prior"]["kind"], config["data"]["missing"]) == ("train", 0.3)
+    assert {path.name for path in (tmp_path / "fitted").iterdir()} == {
+        *("config.json", "config.toml", "model.safetensors", "attributes.json", "README.md"),
+        *("metrics.jsonl", "env.json"),
+    }
+    lines = [json.loads(line) for line in (tmp_path / "fitted" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 20]
+    assert lines[-1]["validation/fit/log_prior"] < 0
+    assert "tnp fit-prior" in (tmp_path / "fitted" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["train", "ring", "mixture"])
+def test_every_kind_is_fitted_and_answers(kind: str, plain_run: Path, tnp, tmp_path: Path) -> None:
+    more = ("-s", "prior.initialize=none") if kind == "mixture" else ()
+    out = tmp_path / "fitted"
+    answer = tnp("fit-prior", plain_run, "-o", out, *SMALL, "-s", f"prior.kind={kind}", *more)
+    assert answer.code == 0, answer.err
+    assert tnp("sample", out, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+    assert (tmp_path / "threes" / "grid.png").is_file()
+    shown = tnp("info", out, "--json").json
+    assert shown["model"]["prior"] == kind
+
+
+def test_a_seed_repeats_it(plain_run: Path, tnp, tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("one", "two", "other")]
+    for run, seed in zip(runs, (1, 1, 2), strict=True):
+        assert tnp("fit-prior", plain_run, "-o", run, "--seed", seed, *SMALL, "-q").code == 0
+    one, two, other = (load_file(run / "model.safetensors") for run in runs)
+    assert all((one[name] == two[name]).all() for name in one)
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_a_fitted_run_can_be_fitted_again(digits_run: Path, tnp, tmp_path: Path) -> None:
+    assert tnp("fit-prior", digits_run, "-o", tmp_path / "again", *SMALL, "-q").code == 0
+    assert tnp("fit-prior", tmp_path / "again", "-o", tmp_path / "thrice", *SMALL, "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["-s", "model.latents=3"], 2, "cannot change model.latents"),
+        (["-s", "train.epochs=3"], 2, "cannot change train.epochs"),
+        (["-s", "prior.ranks=3"], 2, "prior.rank"),
+        (["-s", "prior.kind=normal", "-s", "prior.components=none", "-s", "prior.spread=none",
+          "-s", "prior.initialize=none"], 2, "nothing to fit"),
+        (["-d", "tpu"], 2, "unknown device"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)  # fmt: skip
+def test_what_a_fit_cannot_do_is_one_line(
+    words: list[str], code: int, message: str, digits_run: Path, tnp, tmp_path: Path
+) -> None:
+    answer = tnp("fit-prior", digits_run, "-o", tmp_path / "fitted", *words)
+    assert answer.code == code
+    assert message in answer.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_output_is_kept(digits_run: Path, tnp, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    for more in ([], ["--overwrite"]):
+        assert tnp("fit-prior", digits_run, "-o", tmp_path / "mine", *SMALL, *more).code == 2
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
+    answer = tnp("fit-prior", digits_run, "-o", digits_run, "--overwrite", *SMALL)
+    assert "the run itself" in answer.error
+
+
+def test_no_run_no_fit(tnp, tmp_path: Path) -> None:
+    assert tnp("fit-prior", tmp_path / "none", "-o", tmp_path / "fitted").code == 3
+
+
+def test_a_dry_run_writes_nothing(digits_run: Path, tnp, tmp_path: Path) -> None:
+    answer = tnp("fit-prior", digits_run, "-o", tmp_path / "fitted", "--dry-run", "--json", *SMALL)
+    assert answer.code == 0
+    assert answer.json["fit"]["steps"] == 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_does_not_repeat_a_fit(digits_run: Path, tnp, tmp_path: Path) -> None:
+    assert tnp("fit-prior", digits_run, "-o", tmp_path / "fitted", *SMALL, "-q").code == 0
+    for more in (["-o", tmp_path / "new"], ["--resume"]):
+        answer = tnp("train", tmp_path / "fitted", *more)
+        assert answer.code == 2
+        assert "tnp fit-prior" in answer.error
