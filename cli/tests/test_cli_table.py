@@ -127,8 +127,7 @@ def test_ours_are_the_numbers_of_the_reports(finished: Path) -> None:
         assert "fid" not in row["ours"]
         assert run["minutes"] > 0
     assert result["rows"][0]["paper"] == {"accuracy": 89.94, "fid": 40.8}
-    assert result["machine"]["processor"]
-    assert result["machine"]["versions"]["torch"]
+    assert {"processor", "cores", "versions"} <= set(result["machine"])
 
 
 def test_the_run_has_the_settings_of_its_row(finished: Path) -> None:
@@ -144,7 +143,7 @@ def test_the_page_keeps_the_papers_fid_and_our_distance_apart(finished: Path) ->
         "paper: accuracy, %",
         "ours: Fréchet distance in classifier features",
         "paper: FID in Inception features",
-        "minutes of training",
+        "minutes",
     ]
     assert "| 89.94 |" in page
     assert "The paper counts otherwise." in page
@@ -258,7 +257,8 @@ def test_a_failing_row_costs_only_itself(done: Path, tnp, monkeypatch: pytest.Mo
     answer = tnp("table", "mini.toml", "-o", "new")
     assert answer.code == 1
     assert "1 of 2 runs failed: full-seed0" in answer.err
-    assert "exit code 1: internal error: RuntimeError: broken" in answer.err
+    assert "ended with exit code 1: internal error at " in answer.err
+    assert "RuntimeError: broken" in answer.err
     full, few = stored(done / "new")["rows"]
     assert "broken" in full["runs"][0]["failure"]
     assert few["ours"]["frechet"]["mean"] > 0
@@ -357,8 +357,9 @@ def test_a_prior_is_fitted_to_the_run_of_another_row(
     assert [line.split()[2] for line in said(answer)] == ["fit-prior", "eval"]
     assert stored(done / "out")["rows"][2]["ours"]["frechet"]["mean"] > 0
     assert said(tnp(*words)) == []
-    weights = done / "out" / "runs" / "full-seed0" / "steps.json"
-    weights.unlink()  # the base is trained on, which here changes nothing
+    (
+        done / "out" / "runs" / "full-seed0" / "steps.json"
+    ).unlink()  # the base is trained on, which here changes nothing
     assert tnp(*words).code == 0
     assert len(fit_prior) == 1
 

@@ -94,7 +94,9 @@ def run_command(words: Sequence[str], speech: Output) -> Finished:
     except known_errors() as error:
         return _failed(error, exit_code_of(error), speech)
     except _DEFECTS as error:
-        return _failed(error, EXIT_FAILURE, speech, f"internal error: {type(error).__name__}: ")
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"internal error at {place.filename}:{place.lineno}: {type(error).__name__}: "
+        return _failed(error, EXIT_FAILURE, speech, kind)
     finally:
         SPEAKER.reset(token)
 

@@ -14,7 +14,7 @@ def headings(result: TableResult) -> list[str]:
     heads = [""]
     for column in result.definition.table.columns:
         heads += [f"{whose}: {column.title}" for whose in _whose(result, column)]
-    return [*heads, "minutes of training"]
+    return [*heads, "minutes"]
 
 
 def lines(result: TableResult) -> list[list[str]]:
@@ -35,8 +35,8 @@ def legend(result: TableResult) -> str:
     """How the numbers are to be read."""
     seeds = max((len(row.runs) for row in result.rows), default=0)
     if seeds == 1:
-        return "One seed."
-    return f"Mean (lowest to highest) over {seeds} seeds; [m of {seeds}] where only m are done."
+        return "One seed; minutes of training."
+    return f"Mean (lowest to highest) over {seeds} seeds, [m of {seeds}] where only m are done; minutes of training."
 
 
 def left_to_do(result: TableResult) -> list[RunResult]:
