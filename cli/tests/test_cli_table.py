@@ -302,7 +302,6 @@ def test_ctrl_c_is_130_and_the_same_command_goes_on(done: Path, command_line: li
     assert process.returncode == 130, [*seen, err]
     assert err.splitlines()[-1].startswith("tnp: error: interrupted; run the same command again")
     plan = tnp(*words, "--dry-run")
-    assert "begun: epoch" in plan.err
     assert "--resume" in plan.err
 
 
