@@ -50,7 +50,8 @@ def curve_terms(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _panel(axes: Any, rows: Sequence[dict[str, Any]], term: str) -> None:
-    epochs = np.array([row["epoch"] for row in rows])
+    unit = "epoch" if "epoch" in rows[-1] else "step"  # a fitted prior has no epochs
+    epochs = np.array([row[unit] for row in rows])
     shown = []
     for key, name, line, tone in ((term, "training", "-", 0), (HELD_OUT + term, "held out", "--", 1)):
         values = np.array([row.get(key, np.nan) for row in rows], dtype=float)
@@ -58,7 +59,7 @@ def _panel(axes: Any, rows: Sequence[dict[str, Any]], term: str) -> None:
             axes.plot(epochs, values, line, color=COLOURS[tone], label=name, linewidth=1.5)
             shown.append(values[len(values) // 8 :])
     _limit(axes, np.concatenate(shown))
-    axes.set(title=term.rpartition("/")[2].replace("_", " "), xlabel="epoch")
+    axes.set(title=term.rpartition("/")[2].replace("_", " "), xlabel=unit)
     axes.grid(visible=True, axis="y")
     axes.legend()
 
