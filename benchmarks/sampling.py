@@ -39,34 +39,50 @@ def _against_chain_rule(settings: Settings) -> Table:
     for rank in settings.ranks:
         with torch.no_grad():
             prior = settings.prior(TensorRingPrior, rank)
+            p = prior()
             printed = straightforward(settings, rank, lean=False)
             lean = straightforward(settings, rank, lean=True)
             found = compete(
                 {
-                    "ours": lambda prior=prior: prior().sample((settings.draws,), seed=1),
+                    "first": lambda prior=prior: prior().sample((settings.draws,), seed=1),
+                    "again": lambda p=p: p.sample((settings.draws,), seed=1),
                     "printed": lambda printed=printed: printed.sample(settings.batch),
                     "lean": lambda lean=lean: lean.sample(settings.batch),
                 },
                 settings,
             )
-        ours = found["ours"].median / settings.draws
         each = {name: found[name].median / settings.batch for name in ("printed", "lean")}
-        rows.append(
-            (
-                str(rank),
-                str(found["ours"]),
-                f"{ours * 1e6:.2f} us",
-                f"{each['printed'] * 1e6:.0f} us",
-                f"{each['lean'] * 1e6:.0f} us",
-                f"{each['printed'] / ours:.0f}x",
-                f"{each['lean'] / ours:.0f}x",
+        for name, title in (("first", "first call"), ("again", "following calls")):
+            ours = found[name].median / settings.draws
+            rows.append(
+                (
+                    str(rank),
+                    title,
+                    str(found[name]),
+                    f"{ours * 1e6:.2f} us",
+                    f"{each['printed'] * 1e6:.0f} us",
+                    f"{each['lean'] * 1e6:.0f} us",
+                    f"{each['printed'] / ours:.0f}x",
+                    f"{each['lean'] / ours:.0f}x",
+                )
             )
-        )
     return Table(
         f"Ring: {settings.draws} samples against the chain rule at batch {settings.batch}, per sample (bar: 300x)",
-        ("rank", "ours, all", "ours", "chain rule as printed", "chain rule, lean", "ratio", "ratio to lean"),
+        (
+            "rank",
+            "",
+            "ours, all",
+            "ours",
+            "chain rule as printed",
+            "chain rule, lean",
+            "ratio",
+            "ratio to lean",
+        ),
         tuple(rows),
-        ("Ours starts from the parameters every time: cores, tables, noise and values are all included.",),
+        (
+            "The first call starts from the parameters: cores, tables, noise and values are all included. "
+            "A distribution keeps its tables for the following calls.",
+        ),
     )
 
 
@@ -75,7 +91,10 @@ def _against_peers(settings: Settings) -> Table:
     for rank in settings.ranks:
         prior = settings.prior(TensorTrainPrior, rank)
         p = prior()
-        contest = {"ours": lambda p=p: p.sample((settings.batch,), seed=1)}
+        contest = {
+            "ours, first call": lambda prior=prior: prior().sample((settings.batch,), seed=1),
+            "ours, following calls": lambda p=p: p.sample((settings.batch,), seed=1),
+        }
         for calls in (
             peers.hmmlearn_calls(settings, rank),
             peers.pyro_calls(settings, rank),
@@ -84,15 +103,17 @@ def _against_peers(settings: Settings) -> Table:
             contest |= {name: call for name, call in calls.items() if name.endswith("sample")}
         with torch.no_grad():
             found = compete(contest, settings)
-        ours = found.pop("ours")
-        rows.append((str(rank), "ours", str(ours), ""))
-        rows += [
-            (str(rank), name, str(timing), f"{timing.median / ours.median:.0f}x")
-            for name, timing in found.items()
-        ]
+        first, again = (found[name].median for name in ("ours, first call", "ours, following calls"))
+        for name, timing in found.items():
+            ratios = (f"{timing.median / again:.0f}x", f"{timing.median / first:.0f}x")
+            rows.append((str(rank), name, str(timing), *(("", "") if name.startswith("ours") else ratios)))
     return Table(
         f"Train: {settings.batch} samples of {settings.sites} sites against other libraries (bar: 50x for the HMMs)",
-        ("rank", "contestant", "time", "ratio"),
+        ("rank", "contestant", "time", "ratio", "ratio to the first call"),
         tuple(rows),
-        peers.missing("hmmlearn", "pyro"),
+        (
+            "The other libraries keep their models between calls, and so does ours: the ratio is to its following "
+            "calls. Its first call starts from the parameters and makes the tables.",
+            *peers.missing("hmmlearn", "pyro"),
+        ),
     )

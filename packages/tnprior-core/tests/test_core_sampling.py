@@ -1,14 +1,16 @@
 """The samplers against enumeration, against themselves in batches, and where floats run out."""
 
+import copy
 import itertools
 import math
 
 import pytest
 import torch
 
+from tnprior_core import Categorical, TensorTrainPrior, tree
 from tnprior_core.noise import draw_noise
 from tnprior_core.parts import parts_for
-from tnprior_core.sampling import draw_states, pick
+from tnprior_core.sampling import SharedSampler, draw_states, pick
 from tnprior_core.tables import cumulate, look_up
 
 SHAPES = {
@@ -103,6 +105,32 @@ def test_a_draw_has_the_same_bits_in_any_batch(closed, dtype, rank):
         assert torch.equal(part, whole[:, start:stop])
 
 
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("kept", [0, 1 << 25])
+def test_a_sampler_that_is_asked_again_draws_the_same(closed, kept, monkeypatch):
+    """Tables are kept once enough was drawn, unless they are too large: neither is seen in the draws."""
+    monkeypatch.setattr(tree, "_KEPT", kept)
+    generator = torch.Generator().manual_seed(2)
+    cores = [torch.rand(3, 6, 6, generator=generator) for _ in range(9)]
+    rows, uniform = [torch.ones(1, 3)] * 9, draw_noise(19, 0, 100, seed=1).uniform
+    expected = draw_states(rows, cores, uniform, None, closed=closed)
+    sampler = SharedSampler(rows, cores, closed=closed)
+    for _ in range(3):
+        for start in range(0, 100, 10):
+            part = slice(start, start + 10)
+            assert torch.equal(sampler.draw(uniform[:, part]), expected[:, part])
+
+
+def test_what_is_known_has_its_own_tables():
+    with torch.no_grad():
+        p = TensorTrainPrior([Categorical("a"), Categorical("b")], rank=3)()
+    before = p.sample((50,), seed=1)
+    q = p.condition({"a": "1"})
+    assert bool((q.sample((50,), seed=1)[:, 0] == 1).all())
+    assert torch.equal(p.sample((50,), seed=1), before)
+    assert torch.equal(copy.deepcopy(q).sample((9,), seed=2), q.sample((9,), seed=2))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads):
     cores = [torch.rand(4, 5, 5, generator=torch.Generator().manual_seed(k)) for k in range(20)]
@@ -118,30 +146,31 @@ def test_threads_change_nothing(threads):
 
 
 def test_impossible_states_are_never_drawn_even_at_the_ends_of_the_unit_interval():
-    table = torch.tensor([[0.0], [1.0], [0.0], [1.0 / 3], [0.0]]).repeat(1, 2)
+    table = torch.tensor([0.0, 1.0, 0.0, 1.0 / 3, 0.0]).repeat(2, 1)
     cumulate(table)
     level = torch.tensor([0.0, 1 - 2.0**-24, 0.75, 0.74])
-    column = torch.tensor([0, 1, 0, 1], dtype=torch.int32)
-    assert look_up(table, column, level).tolist() == [1, 3, 3, 1]
+    row = torch.tensor([0, 1, 0, 1], dtype=torch.int32)
+    assert look_up(table, row, level).tolist() == [1, 3, 3, 1]
     assert pick(table.new_tensor([[0.0, 1.0, 0.0]]), torch.tensor([0.0])).tolist() == [1]
 
 
 @pytest.mark.parametrize("outcomes", [1, 2, 3, 9, 11, 20, 33])
 def test_tables_sum_in_one_way_whatever_stands_beside(outcomes):
-    weights = torch.rand(outcomes, 50, generator=torch.Generator().manual_seed(outcomes))
-    weights[outcomes // 2, ::3] = 0
+    weights = torch.rand(50, outcomes, generator=torch.Generator().manual_seed(outcomes))
+    weights[::3, outcomes // 2] = 0
     table = weights.clone()
     total = cumulate(table)
-    torch.testing.assert_close(total, weights.sum(0))
-    torch.testing.assert_close(table, weights.cumsum(0) / weights.sum(0).clamp_min(1e-30))
-    assert bool((table.diff(dim=0) >= 0).all())
-    assert torch.equal(table[-1] > 0, total > 0)
-    single = weights[:, 7:8].clone()
+    torch.testing.assert_close(total, weights.sum(1))
+    expected = weights.cumsum(1) / weights.sum(1, keepdim=True).clamp_min(1e-30)
+    torch.testing.assert_close(table, expected)
+    assert bool((table.diff(dim=1) >= 0).all())
+    assert torch.equal(table[:, -1] > 0, total > 0)
+    single = weights[7:8].clone()
     cumulate(single)
-    assert torch.equal(single, table[:, 7:8])
+    assert torch.equal(single, table[7:8])
     if outcomes > 2:
         zero = outcomes // 2
-        assert torch.equal(table[zero, ::3], table[zero - 1, ::3])
+        assert torch.equal(table[::3, zero], table[::3, zero - 1])
 
 
 @pytest.mark.parametrize("batched", [False, True])

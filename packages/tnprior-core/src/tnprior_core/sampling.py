@@ -19,18 +19,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tnprior_core.parts import Parts, parts_for
+from tnprior_core.parts import parts_for
 from tnprior_core.tables import cumulate, look_up, numbered
-from tnprior_core.tree import draw_bonds
+from tnprior_core.tree import BondTree
 from tnprior_core.walk import pick, walk_states
 
-__all__ = ["draw_states", "pick"]
+__all__ = ["SharedSampler", "draw_states", "pick"]
 
 _AT_ONCE = 1 << 14
 
 
 class _Alike(NamedTuple):
-    """Sites with cores of one shape: distribution functions (N, n, m m') of their components, given both bonds."""
+    """Sites with cores of one shape: distribution functions (n, m m', N) of their components, given both bonds."""
 
     sites: Tensor
     table: Tensor
@@ -53,67 +53,77 @@ def draw_states(
     >>> draw_states(rows, cores, torch.rand(7, 5), None, closed=False).shape
     torch.Size([3, 5])
     """
+    if which is None:
+        return SharedSampler(rows, cores, closed=closed).draw(uniform)
     with torch.no_grad():
-        if which is not None:
-            return walk_states(rows, cores, uniform, which, closed=closed)
-        return _draw_shared(rows, cores, uniform, closed=closed)
+        return walk_states(rows, cores, uniform, which, closed=closed)
 
 
-def _draw_shared(rows: Sequence[Tensor], cores: Sequence[Tensor], uniform: Tensor, *, closed: bool) -> Tensor:
-    count, draws = len(cores), uniform.shape[1]
-    states = torch.empty(count, draws, dtype=torch.int32, device=uniform.device)
-    in_parts = parts_for(uniform.device)
-    transfers, groups = _prepare(rows, cores, in_parts)
-    for start in range(0, draws, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        bonds = draw_bonds(transfers, uniform[:count, part], in_parts, closed=closed)
-        noise = uniform[count + 1 : 2 * count + 1, part]
-        for alike in groups:
-            _draw_components(alike, bonds, noise, states[:, part], in_parts)
-    return states
+class SharedSampler:
+    """The tables of draws that share their evidence; they depend on no draw and serve as many as are asked for.
 
+    rows, cores
+        weight rows (1, N_k) and cores (N_k, m_k, m_{k+1}).
 
-def _prepare(rows: Sequence[Tensor], cores: Sequence[Tensor], in_parts: Parts) -> tuple[Tensor, list[_Alike]]:
-    """Tables of the components, and the transfers (K, m, m), the smaller ones filled up with zeros."""
-    by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
-    for site, core in enumerate(cores):
-        by_shape[core.shape].append(site)
-    rank = max(max(core.shape[1:]) for core in cores)
-    transfers = cores[0].new_zeros(len(cores), rank, rank)
-    groups = []
-    for (_, before, after), sites in by_shape.items():
-        alike, totals = _tabulate(sites, rows, cores, in_parts)
-        transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
-        groups.append(alike)
-    return transfers, groups
+    >>> sampler = SharedSampler([torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3, closed=True)
+    >>> sampler.draw(torch.rand(7, 5)).shape
+    torch.Size([3, 5])
+    """
 
+    @torch.no_grad()
+    def __init__(self, rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> None:
+        """Tabulate the components, and multiply the transfers, the smaller ones filled up with zeros."""
+        self.count = len(cores)
+        self.in_parts = parts_for(cores[0].device)
+        by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
+        for site, core in enumerate(cores):
+            by_shape[core.shape].append(site)
+        rank = max(max(core.shape[1:]) for core in cores)
+        transfers = cores[0].new_zeros(self.count, rank, rank)
+        self.groups: list[_Alike] = []
+        for (_, before, after), sites in by_shape.items():
+            alike, totals = self._tabulate(sites, rows, cores)
+            transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
+            self.groups.append(alike)
+        self.tree = BondTree(transfers, self.in_parts, closed=closed)
 
-def _tabulate(
-    sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], in_parts: Parts
-) -> tuple[_Alike, Tensor]:
-    """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
-    states, before, after = cores[sites[0]].shape
-    table = cores[0].new_empty(states, len(sites), before * after)
-    totals = table.new_empty(len(sites), before * after)
+    @torch.no_grad()
+    def draw(self, uniform: Tensor) -> Tensor:
+        """Return component indices (K, S) int32 from noise (at least 2 K + 1, S), as `draw_states`."""
+        count, draws = self.count, uniform.shape[1]
+        states = torch.empty(count, draws, dtype=torch.int32, device=uniform.device)
+        for start in range(0, draws, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            bonds = self.tree.draw(uniform[:count, part])
+            noise = uniform[count + 1 : 2 * count + 1, part]
+            for alike in self.groups:
+                self._draw_components(alike, bonds, noise, states[:, part])
+        return states
 
-    def fill(part: slice) -> None:
-        weights = torch.stack([cores[k].flatten(1) for k in sites[part]], 1)
-        weights *= torch.stack([rows[k][0] for k in sites[part]], 1).unsqueeze(2)
-        totals[part] = cumulate(weights.flatten(1)).view(-1, before * after)
-        table[:, part] = weights
+    def _tabulate(
+        self, sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor]
+    ) -> tuple[_Alike, Tensor]:
+        """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
+        states, before, after = cores[sites[0]].shape
+        table = cores[0].new_empty(len(sites), before * after, states)
+        totals = table.new_empty(len(sites), before * after)
 
-    in_parts(fill, len(sites), table[:, 0].numel() // 2)
-    return _Alike(torch.tensor(sites, device=table.device), table, after), totals
+        def fill(part: slice) -> None:
+            weights = torch.stack([cores[k].flatten(1).mT for k in sites[part]])
+            weights *= torch.stack([rows[k] for k in sites[part]])
+            totals[part] = cumulate(weights)
+            table[part] = weights
 
+        self.in_parts(fill, len(sites), table[0].numel() // 2)
+        return _Alike(torch.tensor(sites, device=table.device), table, after), totals
 
-def _draw_components(alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor, in_parts: Parts) -> None:
-    """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
+    def _draw_components(self, alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor) -> None:
+        """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
 
-    def draw(part: slice) -> None:
-        sites, table = alike.sites[part], alike.table[:, part].contiguous()
-        edge = bonds.index_select(0, sites) * alike.width + bonds.index_select(0, sites + 1)
-        columns = numbered(edge, table.shape[2])
-        found = look_up(table.flatten(1), columns, uniform.index_select(0, sites))
-        states.index_copy_(0, sites, found)
+        def draw(part: slice) -> None:
+            sites, table = alike.sites[part], alike.table[part]
+            edge = (bonds.index_select(0, sites) * alike.width).add_(bonds.index_select(0, sites + 1))
+            found = look_up(table, numbered(edge, table.shape[1]), uniform.index_select(0, sites))
+            states.index_copy_(0, sites, found)
 
-    in_parts(draw, len(alike.sites), bonds.shape[1])
+        self.in_parts(draw, len(alike.sites), bonds.shape[1])

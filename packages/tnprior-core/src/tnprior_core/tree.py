@@ -11,7 +11,7 @@ rounds for all sites and all draws together, instead of one round per site.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,48 +19,124 @@ from torch import Tensor
 from tnprior_core.parts import Parts
 from tnprior_core.tables import cumulate, look_up, numbered
 
-__all__ = ["draw_bonds"]
+__all__ = ["BondTree"]
+
+_KEPT = 1 << 25
+"""Numbers in tables that are kept for the next draws, 128 MiB in single precision."""
 
 
-class _Halves(NamedTuple):
-    """Neighbouring products of n pairs, `left` (b, n, a) and `right` (b, n, c), each over `span` sites."""
+@dataclass
+class _Halves:
+    """Neighbouring products of n pairs, `left` (n, a, b) and `right` (n, c, b), each over `span` sites.
+
+    table
+        (n, a c, b) distribution functions of the bonds between, once they are worth their making.
+    """
 
     left: Tensor
     right: Tensor
     span: int
+    table: Tensor | None = None
 
 
-def draw_bonds(transfers: Tensor, uniform: Tensor, in_parts: Parts, *, closed: bool) -> Tensor:
-    """Return bond indices (K + 1, S) int32, from the one before the first site to the one after the last.
+class BondTree:
+    """The products of a chain, from the bottom to the top.
 
     transfers
         (K, m, m), non-negative; smaller matrices filled up with zeros.
-    uniform
-        (K, S) noise in [0, 1): the first row for the two ends, the others for the bonds between.
     in_parts
         from `parts.parts_for`.
 
     Only ratios within a row of A and a column of C matter, and products are kept as logarithms: halves of a
     ring that favour different closings cannot underflow.
     """
-    count, draws, nodes, span = len(transfers), uniform.shape[1], transfers.log(), 1
-    rounds: list[_Halves] = []
-    while len(nodes) > 1:
-        halves, nodes = _multiply(nodes, span)
-        rounds.append(halves)
-        span *= 2
-    bonds = torch.empty(span + 1, draws, dtype=torch.int32, device=uniform.device)
-    bonds[0], end = _draw_ends(nodes[0], uniform[0], closed=closed)
-    for halves in rounds:
-        # The last pair may reach beyond the chain; wherever it ends, that is the end of the chain.
-        bonds[-(-count // (2 * halves.span)) * 2 * halves.span] = end
-    bonds[count] = end
-    used = 1
-    for halves in reversed(rounds):
-        pairs = halves.left.shape[1]
-        _draw_middles(halves, bonds, uniform[used : used + pairs], in_parts)
-        used += pairs
-    return bonds[: count + 1]
+
+    def __init__(self, transfers: Tensor, in_parts: Parts, *, closed: bool) -> None:
+        """Build the products upwards."""
+        self.count, self.rank, self.in_parts, self.closed = *transfers.shape[:2], in_parts, closed
+        self.drawn = 0
+        self.rounds: list[_Halves] = []
+        nodes, span = transfers.log(), 1
+        while len(nodes) > 1:
+            halves, nodes = _multiply(nodes, span)
+            self.rounds.append(halves)
+            span *= 2
+        weights = (nodes[0] - nodes[0].max()).exp()
+        self.ends = (weights.diagonal() if closed else weights.flatten()).clone()
+        cumulate(self.ends)
+
+    def draw(self, uniform: Tensor) -> Tensor:
+        """Return bond indices (K + 1, S) int32, from the one before the first site to the one after the last.
+
+        uniform
+            (K, S) noise in [0, 1): the first row for the two ends, the others for the bonds between.
+        """
+        draws, size = uniform.shape[1], 1 << len(self.rounds)
+        bonds = torch.empty(size + 1, draws, dtype=torch.int32, device=uniform.device)
+        bonds[0], end = self._draw_ends(uniform[0])
+        for halves in self.rounds:
+            # The last pair may reach beyond the chain; wherever it ends, that is the end of the chain.
+            bonds[-(-self.count // (2 * halves.span)) * 2 * halves.span] = end
+        bonds[self.count] = end
+        used = 1
+        for halves in reversed(self.rounds):
+            pairs = len(halves.left)
+            self._draw_middles(halves, bonds, uniform[used : used + pairs])
+            used += pairs
+        self.drawn += draws
+        return bonds[: self.count + 1]
+
+    def _draw_ends(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        state = look_up(self.ends, torch.zeros_like(uniform, dtype=torch.int32), uniform)
+        if self.closed:
+            return state, state
+        first = torch.div(state, self.rank, rounding_mode="floor")
+        return first, state - first * self.rank
+
+    def _draw_middles(self, halves: _Halves, bonds: Tensor, uniform: Tensor) -> None:
+        rank, pairs, draws = self.rank, len(halves.left), uniform.shape[1]
+        starts, middles, stops = (
+            bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
+        )
+        if self._kept() and halves.table is None:
+            halves.table = self._tabulate(halves)
+        shared = halves.table is not None or 2 * draws >= rank * rank
+
+        def draw(part: slice) -> None:
+            left, right = halves.left[part], halves.right[part]
+            start, stop = starts[part], stops[part]
+            if shared:
+                table = _products(left, right) if halves.table is None else halves.table[part]
+                row = numbered(start * rank + stop, rank * rank)
+            else:
+                table = _rows(left, start) * _rows(right, stop)
+                row = torch.arange(len(table), dtype=torch.int32, device=table.device).view(start.shape)
+            if halves.table is None:
+                cumulate(table)
+            middles[part] = look_up(table, row, uniform[part])
+
+        made = rank if halves.table is None and not shared else 4
+        self.in_parts(draw, pairs, max(draws * made // 4, rank**3 // 4 if shared else 1))
+
+    def _kept(self) -> bool:
+        """Whether tables of all pairs of ends are worth keeping.
+
+        They cost as much as rank^2 / 2 draws without them. What was drawn before counts alone: a single request is
+        faster with tables that are used while they are in the cache, and thrown away.
+        """
+        return 2 * self.drawn >= self.rank**2 and self.count * self.rank**3 <= _KEPT
+
+    def _tabulate(self, halves: _Halves) -> Tensor:
+        pairs, rank = len(halves.left), self.rank
+        table = halves.left.new_empty(pairs, rank * rank, rank)
+
+        def fill(part: slice) -> None:
+            products = _products(halves.left[part], halves.right[part])
+            cumulate(products)
+            table[part] = products
+
+        self.in_parts(fill, pairs, rank**3 // 2)
+        return table
 
 
 def _multiply(nodes: Tensor, span: int) -> tuple[_Halves, Tensor]:
@@ -70,43 +146,13 @@ def _multiply(nodes: Tensor, span: int) -> tuple[_Halves, Tensor]:
     left, right = (left - row).exp(), (right - column).exp()
     product = (left @ right).log() + row + column
     product = product - product.amax((1, 2), keepdim=True).clamp_min(lowest)
-    halves = _Halves(left.permute(2, 0, 1).contiguous(), right.permute(1, 0, 2).contiguous(), span)
-    return halves, torch.cat([product, nodes[2 * pairs :]])
+    return _Halves(left, right.mT.contiguous(), span), torch.cat([product, nodes[2 * pairs :]])
 
 
-def _draw_ends(node: Tensor, uniform: Tensor, *, closed: bool) -> tuple[Tensor, Tensor]:
-    rank = node.shape[0]
-    weights = (node - node.max()).exp()
-    table = (weights.diagonal() if closed else weights.flatten()).clone().unsqueeze(1)
-    cumulate(table)
-    state = look_up(table, torch.zeros_like(uniform, dtype=torch.int32), uniform)
-    if closed:
-        return state, state
-    first = torch.div(state, rank, rounding_mode="floor")
-    return first, state - first * rank
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """`A[a, b] C[b, c]` of every pair, (n, a c, b)."""
+    return (left.unsqueeze(2) * right.unsqueeze(1)).flatten(1, 2)
 
 
-def _draw_middles(halves: _Halves, bonds: Tensor, uniform: Tensor, in_parts: Parts) -> None:
-    rank, pairs, _ = halves.left.shape
-    starts, middles, stops = (
-        bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
-    )
-    draws = uniform.shape[1]
-    shared = 2 * draws >= rank * rank
-
-    def draw(part: slice) -> None:
-        left, right = halves.left[:, part], halves.right[:, part]
-        start, stop = numbered(starts[part], rank), stops[part]
-        if shared:
-            table, column = (left.unsqueeze(3) * right.unsqueeze(2)).flatten(1), (start * rank).add_(stop)
-        else:
-            table = _columns(left, start) * _columns(right, numbered(stop, rank))
-            column = torch.arange(table.shape[1], dtype=torch.int32, device=table.device).view(start.shape)
-        cumulate(table)
-        middles[part] = look_up(table, column, uniform[part])
-
-    in_parts(draw, pairs, max(draws, rank * (rank * rank if shared else draws) // 4))
-
-
-def _columns(table: Tensor, index: Tensor) -> Tensor:
-    return table.flatten(1).index_select(1, index.flatten())
+def _rows(table: Tensor, index: Tensor) -> Tensor:
+    return table.flatten(0, 1).index_select(0, numbered(index, table.shape[1]).flatten())

@@ -13,7 +13,7 @@ from tnprior_core.contract import log_mass
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
 from tnprior_core.legs import Block, Legs
-from tnprior_core.sampling import draw_states
+from tnprior_core.sampling import SharedSampler, draw_states
 
 __all__ = ["TensorRing", "TensorTrain"]
 
@@ -32,6 +32,7 @@ class _Network(SiteDistribution):
         """Take non-negative cores (N_k, m_k, m_{k+1}) in chain order; `order[j]` is the site at place j."""
         self.cores = tuple(cores)
         self.order = tuple(range(len(self.cores))) if order is None else tuple(order)
+        self._sampler: SharedSampler | None = None
         _check_chain(legs, self.cores, self.order, closed=self.closed)
         super().__init__(legs, validate_args=validate_args)
 
@@ -47,12 +48,23 @@ class _Network(SiteDistribution):
             return log_mass(rows, self.cores, closed=self.closed) + shift
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
-        rows, _ = self._rows(blocks)
         with self._full_precision():
-            states = draw_states(rows, self.cores, uniform, which, closed=self.closed)
+            if which is None:
+                states = self._shared_sampler(blocks).draw(uniform)
+            else:
+                states = draw_states(self._rows(blocks)[0], self.cores, uniform, which, closed=self.closed)
         place = torch.empty(len(self.order), dtype=torch.long, device=states.device)
         place[list(self.order)] = torch.arange(len(self.order), device=states.device)
         return states if self.order == tuple(range(len(self.order))) else states.index_select(0, place)
+
+    def _shared_sampler(self, blocks: Sequence[Block]) -> SharedSampler:
+        """The tables for draws that share what is known; made once, for this distribution never changes."""
+        if self._sampler is None:
+            self._sampler = SharedSampler(self._rows(blocks)[0], self.cores, closed=self.closed)
+        return self._sampler
+
+    def _replaced(self, **changes: object) -> Self:
+        return super()._replaced(_sampler=None, **changes)
 
     def _full_precision(self) -> torch.autocast:
         """A chain of a hundred products in bfloat16 is wrong by a nat, so autocast ends here."""
