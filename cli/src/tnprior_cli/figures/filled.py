@@ -17,9 +17,9 @@ from tnprior_models import Imputes
 RANDOM, UNSURE, CONSIDERED = 3, 3, 200
 LABELS, ATTRIBUTES = 10, 14
 CAPTION = (
-    "Test images and what the model says of them with every label hidden: first a random choice, then those of "
-    f"{CONSIDERED} test images on which it is least sure. A bar is the stated probability; the true label stands at "
-    "its right, marked where the model's answer differs from it."
+    "Test images and what the model says of them with every label hidden: first a random choice, then, of "
+    f"{CONSIDERED} test images, those on which it is least sure. A bar is the stated probability; the true label "
+    "stands at its right, marked where the model's answer differs from it."
 )
 
 

@@ -69,7 +69,7 @@ def svg(figure: "Figure", key: str, alt: str) -> str:
     stream = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": key}):
-        figure.savefig(stream, format="svg", metadata=nothing, dpi=144)
+        figure.savefig(stream, format="svg", metadata=nothing, dpi=110)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     for old, new in ((INK, "currentColor"), (FAINT, "var(--faint)")):

@@ -15,7 +15,7 @@ from tnprior_cli.pieces import pieces
 from tnprior_data import Dataset
 from tnprior_models import Encodes
 
-POINTS, ATTRIBUTES, CLASSES, COLUMNS = 1500, 12, 40, 4
+POINTS, ATTRIBUTES, CLASSES, COLUMNS = 1000, 12, 40, 4
 
 
 def latent_space(subject: Subject) -> Exhibit | None:
