@@ -113,6 +113,8 @@ def test_two_classes_lie_apart_along_fishers_direction() -> None:
     within = spread.T @ spread
     fisher = torch.linalg.solve(within + 0.05 * within.trace() / 3 * torch.eye(3), shift)
     assert float(torch.cosine_similarity(plane[:, 0], fisher, dim=0).abs()) > 0.999
+    shown = (noise + codes[:, None] * shift) @ plane
+    assert float(torch.corrcoef(shown.T)[0, 1]) == pytest.approx(0, abs=1e-9)
 
 
 def test_many_classes_keep_the_two_directions_that_hold_the_means() -> None:

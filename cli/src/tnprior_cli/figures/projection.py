@@ -11,8 +11,8 @@ def discriminant_plane(z: Float64[Tensor, "n d"], codes: Int64[Tensor, " n"]) ->
     """Two directions (d, 2) that tell the classes apart best; multiply centred points by them.
 
     The first two linear discriminants (Fisher 1936): largest scatter between the classes for unit scatter within
-    them. Two classes have one discriminant; the second direction is then the most variable one without it. With a
-    single latent the second direction is zero.
+    them. Two classes have one discriminant; the second direction is then the most variable one that is
+    uncorrelated with it. With a single latent the second direction is zero.
 
     >>> z = torch.randn(200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     >>> codes = (z[:, 1] > 0).long()
@@ -41,9 +41,10 @@ def _scatter(z: Float64[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
 
 
 def _rest(z: Float64[Tensor, "n d"], direction: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:
-    """The direction of largest variance at right angles to another one, of unit standard deviation."""
-    along = direction / direction.norm()
+    """The most variable direction that is uncorrelated with another one, of unit standard deviation."""
     centred = z - z.mean(dim=0)
+    along = _scatter(z) @ direction
+    along = along / along.norm().clamp(min=1e-12)
     values, vectors = torch.linalg.eigh(_scatter(centred - (centred @ along)[:, None] * along))
     found: Tensor = vectors[:, -1] / values[-1].clamp(min=1e-12).sqrt()
     return found
