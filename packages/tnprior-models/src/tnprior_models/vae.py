@@ -47,8 +47,8 @@ class VAE(nn.Module):
             attributes apart sooner.
         kl_weight: weight of log p(z) - log q(z|x).
         information_weight: weight of `label_information`, what the encoder reads back of the labels of
-            objects drawn from the prior (half as many as the batch has); it teaches the decoder to show
-            them. 0 is the bound alone.
+            objects drawn from the prior, half as many as the batch has, given one label of one attribute
+            that changes from step to step; it teaches the decoder to show them. 0 is the bound alone.
         samples: posterior samples per image and step.
         learning_rate: Adam's step size for encoder, decoder and likelihood.
         prior_learning_rate: Adam's step size for the prior.
@@ -133,9 +133,13 @@ class VAE(nn.Module):
         }
 
     def _information(self, n: int) -> Float[Tensor, ""]:
-        """`label_information` of n objects drawn from the prior; its gradient moves the decoder alone."""
+        """`label_information` of n objects of one label; its gradient moves the decoder alone.
+
+        A label of an attribute is drawn, every one as often as another, and the objects given it: what is
+        rare in the data is asked for as well.
+        """
         with torch.no_grad():
-            values = self.prior().sample((n,))
+            values = self._given_some_label(self.prior()).sample((n,))
         encode, prior = fixed(self.encoder), fixed(self.prior)
         size = self.layout.latent_size
 
@@ -150,6 +154,13 @@ class VAE(nn.Module):
             encode=lambda x: diagonal_posterior(*encode(x), rows=n, latent_size=size),
             log_labels=log_labels,
         )
+
+    def _given_some_label(self, distribution: Any) -> Any:
+        sites = self.layout.categorical
+        site = sites[int(torch.randint(len(sites), ()))]
+        label = site.labels[int(torch.randint(site.states, ()))]
+        conditioned = distribution.condition({site.name: label})
+        return conditioned if bool(conditioned.log_evidence.isfinite()) else distribution
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Independent[Any]:
         """q(z|x): `Independent(Normal)` with batch shape (B,), event shape (d,).
