@@ -1,17 +1,16 @@
 """A plane in which the classes of points lie apart: linear discriminants, fitted on other points than are shown."""
 
 import torch
-from jaxtyping import Float64, Int64
 from torch import Tensor
 
 SHRINK = 0.05  # of the average variance, added to every direction within the classes
 
 
-def discriminant_plane(z: Float64[Tensor, "n d"], codes: Int64[Tensor, " n"]) -> Float64[Tensor, "d 2"]:
-    """Two directions (d, 2) that tell the classes apart best; multiply centred points by them.
+def discriminant_plane(z: Tensor, codes: Tensor) -> Tensor:
+    """Two directions (d, 2) that tell the classes apart best; multiply centred points z (n, d) by them.
 
     The first two linear discriminants (Fisher 1936): largest scatter between the classes for unit scatter within
-    them. Two classes have one discriminant; the second direction is then the most variable one that is
+    them, `codes` (n,). Two classes have one discriminant; the second direction is then the most variable one that is
     uncorrelated with it. With a single latent the second direction is zero.
 
     >>> z = torch.randn(200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -35,12 +34,12 @@ def discriminant_plane(z: Float64[Tensor, "n d"], codes: Int64[Tensor, " n"]) ->
     return found[:, :2] if len(classes) > 2 else torch.stack([found[:, 0], _rest(z, found[:, 0])], dim=1)
 
 
-def _scatter(z: Float64[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
+def _scatter(z: Tensor) -> Tensor:
     centred = z - z.mean(dim=0)
     return centred.T @ centred / max(1, len(z) - 1)
 
 
-def _rest(z: Float64[Tensor, "n d"], direction: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:
+def _rest(z: Tensor, direction: Tensor) -> Tensor:
     """The most variable direction that is uncorrelated with another one, of unit standard deviation."""
     centred = z - z.mean(dim=0)
     along = _scatter(z) @ direction

@@ -96,7 +96,15 @@ class TrainingRecord:
 def training_key(
     x: Tensor, codes: Tensor, observed: Tensor, label_counts: Sequence[int], settings: TrainingSettings
 ) -> str:
-    """SHA-256 of images, observed labels and settings: the same key, the same classifier (up to rounding)."""
+    """SHA-256 of images, observed labels and settings: the same key, the same classifier (up to rounding).
+
+    >>> x, codes = torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([[0], [1]])
+    >>> few, many = (
+    ...     training_key(x, codes, codes >= 0, [2], TrainingSettings(steps=steps)) for steps in (10, 20)
+    ... )
+    >>> len(few), few == many
+    (64, False)
+    """
     head = {
         "architecture": ARCHITECTURE,
         "shape": list(x.shape),
