@@ -115,6 +115,9 @@ class PriorSection(Section):
     refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
     refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
     polish: Annotated[Whole, Field(description="steps of training the prior alone after a refit")] = 300
+    finish: Annotated[
+        Whole, Field(description="steps of training the prior alone before the last epoch; 0 for none")
+    ] = 0
 
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components"."""
@@ -139,10 +142,11 @@ class PriorSection(Section):
             or self.initialize is not None
             or self.order not in (None, "given")
             or self.start == "labels"
+            or self.finish
         ):
             raise ValueError(
                 "a standard normal has no components, order or start and is not refitted; set "
-                "components, spread, order, start and initialize to none"
+                "components, spread, order, start and initialize to none, and finish to 0"
             )
         if self.kind != "normal" and None in sizes.values():
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")

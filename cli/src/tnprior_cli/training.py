@@ -1,6 +1,6 @@
 """From a checked plan to a trained run: the settings of the loop and its callbacks, in one process or several."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from tnprior_models.training import (
 from tnprior_models.training.run import Run
 
 GRID = 64
+FINISH_RATE = 2e-2
 
 
 def run_training(planned: Plan, speech: Speech) -> TrainResult:
@@ -109,7 +110,13 @@ def callbacks(config: RunConfig) -> list[Callback]:
     prior, found = config.prior, list[Callback]()
     if prior.initialize is not None:
         schedule = RefitSchedule(prior.refit_first, prior.refit_every, prior.refit_last)
-        found.append(Refit(partial(_refit, prior, config.seed), schedule.due))
+        start = partial(initialize_prior, prior)
+        found.append(Refit(partial(_refit, start, Polish(prior.polish), config.seed), schedule.due))
+    if prior.finish and config.train.epochs > 1:
+        # In small batches and at the networks' pace the prior lags behind the codes. Before the last epoch,
+        # whose steps are small under a falling schedule, the codes are nearly what they will be.
+        last = RefitSchedule(config.train.epochs - 1, 0).due
+        found.append(Refit(partial(_refit, None, Polish(prior.finish, FINISH_RATE), config.seed), last))
     found.append(
         SampleGrids(
             partial(_draw, config.seed), _write, every=min(config.train.grid_epochs, config.train.epochs)
@@ -130,7 +137,7 @@ def _fit_in_group(path: Path, config: RunConfig, kind: str, speech: Speech) -> T
         return fit(path, config, build_data(config.data, "train"), device, speech)
 
 
-def _refit(prior: PriorSection, seed: int, run: Run) -> Iterable[Tensor]:
+def _refit(start: Callable[..., None] | None, polish: Polish, seed: int, run: Run) -> Iterable[Tensor]:
     data, model = run.data, run.model
     if not isinstance(model, VAE):
         return ()
@@ -139,8 +146,8 @@ def _refit(prior: PriorSection, seed: int, run: Run) -> Iterable[Tensor]:
         data.x,
         data.codes,
         data.observed,
-        initialize=partial(initialize_prior, prior),
-        polish=Polish(steps=prior.polish),
+        initialize=start,
+        polish=polish,
         seed=seed + run.progress.epoch,
     )
 
