@@ -117,3 +117,20 @@ def test_training_does_not_repeat_a_fit(digits_run: Path, tnp, tmp_path: Path) -
         answer = tnp("train", tmp_path / "fitted", *more)
         assert answer.code == 2
         assert "tnp fit-prior" in answer.error
+
+
+def test_a_finish_trains_the_prior_alone(tiny: tuple[str, ...], tnp, tmp_path: Path) -> None:
+    still = ("-s", "train.lr=1e-12", "-s", "train.prior_lr=1e-12", "-s", "train.epochs=2")
+    losses, weights = [], []
+    for steps in (0, 40):
+        run = tmp_path / f"finish-{steps}"
+        answer = tnp("train", "digits", *tiny, *still, "-s", f"prior.finish={steps}", "-o", run, "-q")
+        assert answer.code == 0, answer.err
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        losses.append(json.loads(lines[-1])["validation/bound/loss"])
+        weights.append(load_file(run / "model.safetensors"))
+    without, finished = weights
+    for name, before in without.items():
+        same = abs(finished[name] - before).max() < 1e-6
+        assert same or name.startswith("prior."), name
+    assert losses[1] < losses[0]
