@@ -1,19 +1,28 @@
 """Networks: tensors in, tensors out; no losses, no priors."""
 
 from tnprior_models.nets.bounded import floor_softly, limit_softly
+from tnprior_models.nets.conv_critic import ConvCritic, PixelLayerNorm, image_layer_norm
 from tnprior_models.nets.conv_decoder import ConvDecoder
 from tnprior_models.nets.conv_encoder import ConvEncoder
 from tnprior_models.nets.conv_features import ConvFeatures
+from tnprior_models.nets.conv_generator import ConvGenerator
+from tnprior_models.nets.dense_adversaries import DenseCritic, DenseGenerator
 from tnprior_models.nets.dense_head import DenseHead, LabelledCode
 from tnprior_models.nets.pyramid import Pyramid
 
 __all__ = [
+    "ConvCritic",
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
+    "ConvGenerator",
+    "DenseCritic",
+    "DenseGenerator",
     "DenseHead",
     "LabelledCode",
+    "PixelLayerNorm",
     "Pyramid",
     "floor_softly",
+    "image_layer_norm",
     "limit_softly",
 ]
