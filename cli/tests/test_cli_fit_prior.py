@@ -119,13 +119,16 @@ def test_training_does_not_repeat_a_fit(digits_run: Path, tnp, tmp_path: Path) -
         assert "tnp fit-prior" in answer.error
 
 
-def test_a_finish_trains_the_prior_alone(tiny: tuple[str, ...], tnp, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["settle", "finish"])
+def test_the_prior_is_trained_alone(setting: str, tiny: tuple[str, ...], tnp, tmp_path: Path) -> None:
     still = ("-s", "train.lr=1e-12", "-s", "train.prior_lr=1e-12", "-s", "train.epochs=2")
     raw = ("-s", "prior.initialize=none", "-s", "prior.start=noise")
     losses, weights = [], []
     for steps in (0, 100):
-        run = tmp_path / f"finish-{steps}"
-        answer = tnp("train", "digits", *tiny, *still, *raw, "-s", f"prior.finish={steps}", "-o", run, "-q")
+        run = tmp_path / f"{setting}-{steps}"
+        answer = tnp(
+            "train", "digits", *tiny, *still, *raw, "-s", f"prior.{setting}={steps}", "-o", run, "-q"
+        )
         assert answer.code == 0, answer.err
         lines = (run / "metrics.jsonl").read_text().splitlines()
         losses.append(json.loads(lines[-1])["validation/bound/loss"])

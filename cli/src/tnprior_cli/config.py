@@ -115,9 +115,15 @@ class PriorSection(Section):
     refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
     refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
     polish: Annotated[Whole, Field(description="steps of training the prior alone after a refit")] = 300
+    settle: Annotated[
+        Whole, Field(description="steps of training the prior alone before every epoch but the first")
+    ] = 0
     finish: Annotated[
         Whole, Field(description="steps of training the prior alone before the last epoch; 0 for none")
     ] = 0
+    settle_weight: Annotated[
+        Weight | None, Field(description="weight of log p(y|z) in settle and finish; none: the model's own")
+    ] = None
 
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components"."""
@@ -142,11 +148,12 @@ class PriorSection(Section):
             or self.initialize is not None
             or self.order not in (None, "given")
             or self.start == "labels"
+            or self.settle
             or self.finish
         ):
             raise ValueError(
                 "a standard normal has no components, order or start and is not refitted; set "
-                "components, spread, order, start and initialize to none, and finish to 0"
+                "components, spread, order, start and initialize to none, settle and finish to 0"
             )
         if self.kind != "normal" and None in sizes.values():
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")

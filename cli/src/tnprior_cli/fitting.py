@@ -123,7 +123,6 @@ def fit(planned: FitPlan, say: Say) -> None:
             else f"codes encoded, prior initialised  {line['seconds']:.0f} s"
         )
 
-    model.attribute_weight = settings.attribute_weight
     model.requires_grad_(requires_grad=False)
     model.prior.requires_grad_(requires_grad=True)
     refit_prior(
@@ -133,7 +132,7 @@ def fit(planned: FitPlan, say: Say) -> None:
         training.observed,
         initialize=partial(initialize_prior, config.prior) if config.prior.initialize else None,
         limit=settings.objects,
-        polish=Polish(settings.steps, settings.lr, settings.batch_size),
+        polish=Polish(settings.steps, settings.lr, settings.batch_size, settings.attribute_weight),
         seed=config.seed,
         progress=heard,
     )

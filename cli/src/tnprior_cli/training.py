@@ -36,7 +36,7 @@ from tnprior_models.training import (
 from tnprior_models.training.run import Run
 
 GRID = 64
-FINISH_RATE = 2e-2
+SETTLE_RATE = 2e-2
 
 
 def run_training(planned: Plan, speech: Speech) -> TrainResult:
@@ -112,11 +112,7 @@ def callbacks(config: RunConfig) -> list[Callback]:
         schedule = RefitSchedule(prior.refit_first, prior.refit_every, prior.refit_last)
         start = partial(initialize_prior, prior)
         found.append(Refit(partial(_refit, start, Polish(prior.polish), config.seed), schedule.due))
-    if prior.finish and config.train.epochs > 1:
-        # In small batches and at the networks' pace the prior lags behind the codes. Before the last epoch,
-        # whose steps are small under a falling schedule, the codes are nearly what they will be.
-        last = RefitSchedule(config.train.epochs - 1, 0).due
-        found.append(Refit(partial(_refit, None, Polish(prior.finish, FINISH_RATE), config.seed), last))
+    found.extend(_alone(config))
     found.append(
         SampleGrids(
             partial(_draw, config.seed), _write, every=min(config.train.grid_epochs, config.train.epochs)
@@ -125,6 +121,23 @@ def callbacks(config: RunConfig) -> list[Callback]:
     if config.train.tensorboard:
         found.append(TensorBoardLog())
     return found
+
+
+def _alone(config: RunConfig) -> Iterable[Callback]:
+    """Training of the prior alone, between epochs.
+
+    In small batches, and with labels weighing more than codes, the prior lags behind the codes, and the decoder is
+    then shown places where no code lies; alone, on cached codes, it catches up within seconds.
+    """
+    prior, epochs = config.prior, config.train.epochs
+    if epochs > 1:
+        for steps, due in (
+            (prior.settle, RefitSchedule(1, 1).due),
+            (prior.finish, RefitSchedule(epochs - 1, 0).due),
+        ):
+            polish = Polish(steps, SETTLE_RATE, attribute_weight=prior.settle_weight)
+            if steps:
+                yield Refit(partial(_refit, None, polish, config.seed), due)
 
 
 def describe(config: RunConfig, objects: Objects) -> dict[str, Any]:

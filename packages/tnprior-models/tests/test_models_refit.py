@@ -62,7 +62,9 @@ def test_negative_epochs_are_refused(bad):
         RefitSchedule(*bad)
 
 
-@pytest.mark.parametrize("bad", [{"steps": -1}, {"learning_rate": 0.0}, {"batch_size": 0}], ids=str)
+@pytest.mark.parametrize(
+    "bad", [{"steps": -1}, {"learning_rate": 0.0}, {"batch_size": 0}, {"attribute_weight": -1.0}], ids=str
+)
 def test_impossible_polish_is_refused(bad):
     with pytest.raises(ModelError, match="steps >= 0"):
         Polish(**bad)
@@ -155,3 +157,20 @@ def test_data_that_cannot_be_encoded_and_priors_that_cannot_be_fitted_are_refuse
     bare = make(StandardNormalPrior([Latent(f"z{i}") for i in range(3)]))
     with pytest.raises(ModelError, match="trainable parameters, received StandardNormalPrior"):
         refit_prior(bare, x, codes[:, :0], observed[:, :0])
+
+
+def test_the_weight_of_labels_decides_what_a_polish_fits():
+    """More of it fits p(y|z) better and p(z) worse; none leaves the labels out."""
+    x, codes, observed = data()
+    found = []
+    for weight in (0.0, 100.0):
+        model = make(attribute_weight=7.0)
+        encoded = encode_dataset(model, x, codes, observed)
+        polish_prior(model, encoded, Polish(80, 3e-2, attribute_weight=weight))
+        with torch.no_grad():
+            z = encoded.draw(torch.Generator().manual_seed(3))
+            joint, latent = model.log_joint_and_latent(z, encoded.codes, encoded.observed)
+        found.append((latent.mean().item(), (joint - latent).mean().item()))
+    (latent_without, labels_without), (latent_with, labels_with) = found
+    assert latent_without > latent_with
+    assert labels_with > labels_without

@@ -72,6 +72,8 @@ class Polish:
         steps: Adam steps; 0 for none.
         learning_rate: step size at the start; it falls to zero as a cosine.
         batch_size: codes per step.
+        attribute_weight: weight of log p(y_ob|z); None for the model's own. A model that weighs labels
+            heavily to shape its codes wants a prior that fits those codes, which takes a smaller weight.
 
     Raises:
         ModelError: a setting out of range.
@@ -80,10 +82,15 @@ class Polish:
     steps: int = 300
     learning_rate: float = 1e-2
     batch_size: int = 512
+    attribute_weight: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.learning_rate <= 0 or self.batch_size < 1:
-            raise ModelError(f"expected steps >= 0, learning_rate > 0, batch_size >= 1, received {self}")
+        weighed = self.attribute_weight is None or self.attribute_weight >= 0
+        if self.steps < 0 or self.learning_rate <= 0 or self.batch_size < 1 or not weighed:
+            raise ModelError(
+                "expected steps >= 0, learning_rate > 0, batch_size >= 1 and attribute_weight >= 0 or None, "
+                f"received {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -179,11 +186,12 @@ def polish_prior(
     parameters = [parameter for parameter in model.prior.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=polish.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(polish.steps, 1))
+    weight = model.attribute_weight if polish.attribute_weight is None else polish.attribute_weight
     since: list[Tensor] = []
     for step in range(1, polish.steps + 1):
         index = torch.randint(codes.mu.shape[0], (polish.batch_size,), generator=generator)
         batch = codes.rows(index.to(codes.mu.device))
-        loss = _prior_loss(model, batch.draw(generator), batch)
+        loss = _prior_loss(model, batch.draw(generator), batch, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -216,11 +224,9 @@ def prior_bound(model: VAE, codes: Codes, *, seed: int = 0) -> float:
     return total / len(z)
 
 
-def _prior_loss(model: VAE, z: Tensor, batch: Codes) -> Tensor:
-    log_joint, log_latent = model.log_prior(z[None], batch.codes, batch.observed)
-    if log_latent is None:
-        return -model.kl_weight * log_joint.mean()
-    return -(model.kl_weight * log_latent + model.attribute_weight * (log_joint - log_latent)).mean()
+def _prior_loss(model: VAE, z: Tensor, batch: Codes, attribute_weight: float) -> Tensor:
+    log_joint, log_latent = model.log_joint_and_latent(z[None], batch.codes, batch.observed)
+    return -(model.kl_weight * log_latent + attribute_weight * (log_joint - log_latent)).mean()
 
 
 def initialize_without_attributes(

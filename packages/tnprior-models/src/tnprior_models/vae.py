@@ -144,7 +144,7 @@ class VAE(nn.Module):
         size = self.layout.latent_size
 
         def log_labels(z: Tensor, codes: Tensor) -> Tensor:
-            joint, latent = self._log_joint_and_latent(prior(), z, codes, torch.ones_like(codes).bool())
+            joint, latent = self.log_joint_and_latent(z, codes, torch.ones_like(codes).bool(), prior())
             return joint - latent
 
         return label_information(
@@ -188,18 +188,24 @@ class VAE(nn.Module):
         """log p(z, y_ob) and, if the weights need it apart, log p(z); one batched contraction."""
         self.layout.check(codes, observed)
         if self.attribute_weight != self.kl_weight:
-            return self._log_joint_and_latent(self.prior(), z, codes, observed)
+            return self.log_joint_and_latent(z, codes, observed)
         with torch.autocast(z.device.type, enabled=False):
             values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
             return self.prior().log_prob(values, observed=mask), None
 
-    def _log_joint_and_latent(
-        self, distribution: Any, z: Tensor, codes: Tensor, observed: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def log_joint_and_latent(
+        self,
+        z: Float[Tensor, "... d"],
+        codes: Int[Tensor, "B A"],
+        observed: Bool[Tensor, "B A"],
+        distribution: Any = None,
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        """log p(z, y_ob) and log p(z) by one contraction, under the prior unless told otherwise."""
+        p = self.prior() if distribution is None else distribution
         with torch.autocast(z.device.type, enabled=False):
             values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
             alone = self.layout.mask(z, torch.zeros_like(observed))
-            both = distribution.log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
+            both = p.log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
             return both[0], both[1]
 
     def log_weights(
