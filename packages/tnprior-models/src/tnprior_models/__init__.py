@@ -16,15 +16,32 @@ from tnprior_models.checkpoint import (
 )
 from tnprior_models.cvae import CVAE
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
+from tnprior_models.estimators import Estimated, Estimator, Pathwise, Reinforce, ReparametrizedMeans
+from tnprior_models.games import ClippedWasserstein, Game, MinMax, NonSaturating, PenalizedWasserstein
+from tnprior_models.gan import GAN
 from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
 from tnprior_models.losses import (
+    channel_norms,
     conditional_bound,
+    gradient_penalty,
     importance_bound,
     joint_bound,
     label_information,
+    sample_norms,
+    score_function,
     split_bound,
 )
-from tnprior_models.nets import ConvDecoder, ConvEncoder, ConvFeatures, DenseHead, LabelledCode
+from tnprior_models.nets import (
+    ConvCritic,
+    ConvDecoder,
+    ConvEncoder,
+    ConvFeatures,
+    ConvGenerator,
+    DenseCritic,
+    DenseGenerator,
+    DenseHead,
+    LabelledCode,
+)
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
     BoundsLikelihood,
@@ -55,6 +72,7 @@ from tnprior_models.vae import VAE
 
 __all__ = [
     "CVAE",
+    "GAN",
     "VAE",
     "Batch",
     "Bernoulli",
@@ -62,26 +80,40 @@ __all__ = [
     "Callback",
     "CapabilityError",
     "CheckpointError",
+    "ClippedWasserstein",
+    "ConvCritic",
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
+    "ConvGenerator",
     "Decodes",
+    "DenseCritic",
+    "DenseGenerator",
     "DenseHead",
     "Draws",
     "Encodes",
+    "Estimated",
+    "Estimator",
     "Fitted",
+    "Game",
     "Gaussian",
     "HasPrior",
     "ImageLikelihood",
     "ImageShapeError",
     "Imputes",
     "LabelledCode",
+    "MinMax",
     "ModelError",
     "NonFiniteLossError",
+    "NonSaturating",
     "Objective",
+    "Pathwise",
+    "PenalizedWasserstein",
     "Polish",
     "Reconstructs",
     "RefitSchedule",
+    "Reinforce",
+    "ReparametrizedMeans",
     "Sampled",
     "Samples",
     "TrainConfig",
@@ -90,8 +122,10 @@ __all__ = [
     "TrainingInterrupted",
     "Trains",
     "abilities",
+    "channel_norms",
     "conditional_bound",
     "encode_dataset",
+    "gradient_penalty",
     "importance_bound",
     "joint_bound",
     "label_information",
@@ -103,7 +137,9 @@ __all__ = [
     "read_metadata",
     "refit_prior",
     "require",
+    "sample_norms",
     "save_training_state",
     "save_weights",
+    "score_function",
     "split_bound",
 ]

@@ -21,7 +21,7 @@ differently for different batch sizes, and a sample must not change with the req
 
 def decode_in_blocks(
     decode: Callable[[Tensor], Tensor], codes: Float[Tensor, "n d"], *, first: int
-) -> Float[Tensor, "n C H W"]:
+) -> Float[Tensor, "n ..."]:
     """`decode(codes)`, where row i is number `first + i` of a stream and is always decoded in the same block.
 
     >>> decode_in_blocks(lambda block: block[:, :, None, None], torch.ones(3, 2), first=63).shape

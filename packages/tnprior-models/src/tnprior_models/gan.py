@@ -1,0 +1,223 @@
+"""The generative adversarial network with any prior over latents and attributes, fixed or learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tnprior_models.decoding import decode_in_blocks
+from tnprior_models.errors import ModelError
+from tnprior_models.estimators import Estimator, Reinforce
+from tnprior_models.games import Game, PenalizedWasserstein
+from tnprior_models.label_rows import LabelRows
+from tnprior_models.layout import SiteLayout
+from tnprior_models.objective import Batch, Objective
+from tnprior_models.protocols import Sampled
+
+__all__ = ["GAN"]
+
+
+class GAN(nn.Module):
+    """A GAN whose prior spans latents and attributes: `(z, y) ~ p(z, y)`, `x = G(z)`, judged by a critic.
+
+    Three players take their steps in turn: the critic at every update; generator and prior at every
+    `game.critic_steps`-th. Their losses, with d the cost that the game gives the critic's score of G(z):
+
+    * critic: the game's loss and penalty, `- w log C(y_ob | x)` of the real objects' observed labels;
+    * generator: `E[d - w log C(y | G(z))]` over joint draws of the prior;
+    * prior: the same expectation by `estimator`, for p(z|y) alone, and `- log p(y_ob)`.
+
+    So the labels keep the frequencies of the data and a missing one counts nowhere, while the latents learn
+    where to put each label. C is the critic's own classifier, trained on real objects only: a generator
+    cannot bargain with it. The prior steps only if it has parameters that need a gradient.
+
+    Sources: TRIP (Kuznetsov et al. 2019), equations 9 and 10; the auxiliary classifier after Odena et al. 2017.
+
+    Args:
+        generator: codes (B, d) -> objects, images in [0, 1].
+        critic: objects -> (B, 1 + L), a score and the logits of all attributes' labels side by side.
+        prior: a module whose call returns a distribution over sites; its d continuous sites are the
+            latents, its categorical ones the attributes, L labels in all.
+        game: the family of losses with the optimisers of critic and generator.
+        estimator: how the prior's gradient is found.
+        label_weight: w, nats of label likelihood against units of the critic's score.
+        prior_learning_rate: Adam's step size for the prior.
+
+    Raises:
+        ModelError: no continuous site, or a negative weight or rate.
+
+    >>> from tnprior_core import Categorical, Gaussian, TensorRingPrior
+    >>> from tnprior_models.nets import ConvCritic, ConvGenerator
+    >>> sites = [Gaussian("z0", components=3), Gaussian("z1", components=3), Categorical("hat", ("0", "1"))]
+    >>> gan = GAN(
+    ...     ConvGenerator((1, 8, 8), latent_size=2, width=8),
+    ...     ConvCritic((1, 8, 8), labels=2, width=8),
+    ...     TensorRingPrior(sites, rank=3),
+    ... )
+    >>> [(objective.name, objective.every) for objective in gan.objectives()]
+    [('critic', 1), ('generator', 5), ('prior', 5)]
+    >>> gan.sample(5, {"hat": "1"}, seed=0).x.shape
+    torch.Size([5, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: nn.Module,
+        prior: nn.Module,
+        game: Game | None = None,
+        estimator: Estimator | None = None,
+        *,
+        label_weight: float = 1.0,
+        prior_learning_rate: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        if label_weight < 0 or prior_learning_rate <= 0:
+            raise ModelError(
+                f"expected label_weight >= 0 and prior_learning_rate > 0, received {label_weight} "
+                f"and {prior_learning_rate}"
+            )
+        sites = getattr(prior, "sites", None)
+        if sites is None:
+            raise ModelError(f"expected a prior with sites, received {type(prior).__name__}")
+        self.generator = generator
+        self.critic = critic
+        self.prior = prior
+        self.game: Game = PenalizedWasserstein() if game is None else game
+        self.estimator: Estimator = Reinforce() if estimator is None else estimator
+        self.layout = SiteLayout(sites)
+        self.rows = LabelRows(self.layout.categorical) if self.layout.categorical else None
+        self.label_weight = label_weight
+        self.prior_learning_rate = prior_learning_rate
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Critic, generator and, if there is something to learn, prior, with an optimiser each."""
+        game, pace = self.game, self.game.critic_steps
+        players = [
+            Objective("critic", _trained(self.critic), self.critic_loss, game.critic_optimizer),
+            Objective(
+                "generator", _trained(self.generator), self.generator_loss, game.generator_optimizer, pace
+            ),
+        ]
+        if prior := _trained(self.prior):
+            adam = partial(torch.optim.Adam, lr=self.prior_learning_rate)
+            players.append(Objective("prior", prior, self.prior_loss, adam, pace))
+        return tuple(players)
+
+    def critic_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """What the critic minimises, and its parts: mean scores, penalty, log-likelihood of observed labels."""
+        x, codes, observed = batch
+        self.layout.check(codes, observed)
+        with torch.no_grad():
+            fake = self.decode(self._latents(x.shape[0])).to(x.dtype)
+        (score, logits), (fake_score, _) = self._judge(x), self._judge(fake)
+        terms = {"real": score.mean(), "fake": fake_score.mean()}
+        loss = self.game.critic_loss(score, fake_score)
+        penalty = self.game.penalty(lambda u: self._judge(u)[0], x, fake)
+        if penalty is not None:
+            terms["penalty"] = penalty
+            loss = loss + penalty
+        if self.rows is not None:
+            terms["log_labels"] = self._log_labels(logits, codes, observed).mean()
+            loss = loss - self.label_weight * terms["log_labels"]
+        return {"loss": loss, **terms}
+
+    def generator_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """What the generator minimises over as many draws of the prior as the batch has objects."""
+        with torch.no_grad():
+            values = self.prior().sample((batch[0].shape[0],))
+        cost, log_labels = self._costs(values)
+        return self._with_labels(cost.mean(), log_labels)
+
+    def prior_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """What the prior minimises: the estimated cost of its draws, and `- log p(y_ob)` of the real objects."""
+        x, codes, observed = batch
+        self.layout.check(codes, observed)
+        distribution = self.prior()
+        estimated = self.estimator(distribution, x.shape[0], self.cost)
+        terms = {"cost": estimated.cost.mean()}
+        loss = estimated.loss
+        if self.rows is not None:
+            z = estimated.values.new_zeros(x.shape[0], self.layout.latent_size)
+            known = self.layout.mask(z, observed) & self._is_label
+            terms["log_evidence"] = distribution.log_prob(self.layout.join(z, codes), observed=known).mean()
+            loss = loss - terms["log_evidence"]
+        return {"loss": loss, **terms}
+
+    def cost(self, values: Float[Tensor, "n K"]) -> Float[Tensor, " n"]:
+        """`d - w log C(y | G(z))` of rows of site values, differentiable in latents and generator."""
+        cost, log_labels = self._costs(values)
+        return cost if log_labels is None else cost - self.label_weight * log_labels
+
+    def decode(self, z: Float[Tensor, "B d"]) -> Float[Tensor, "B ..."]:
+        """The object of each code."""
+        x: Tensor = self.generator(z)
+        return x
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
+    ) -> Sampled:
+        """Draw n objects given any subset of the attributes (or of the latents), the rest summed out.
+
+        Arguments, streams and errors are those of `VAE.sample`.
+        """
+        if n < 0 or first < 0:
+            raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
+        conditioned = self.prior().condition(dict(given or {}))
+        values = conditioned.sample((n,), seed=seed, first=first)
+        z = self.layout.latents_of(values)
+        rows = z.shape[1:-1].numel()
+        x = decode_in_blocks(self.decode, z.reshape(-1, z.shape[-1]), first=first * rows)
+        return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
+
+    @property
+    def _is_label(self) -> Tensor:
+        """Which of the K sites are attributes, (K,)."""
+        sites = self.layout.inverse
+        return sites >= self.layout.latent_size
+
+    def _latents(self, n: int) -> Tensor:
+        return self.layout.latents_of(self.prior().sample((n,)))
+
+    def _judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B,) and label logits (B, L), at least single precision."""
+        judged: Tensor = self.critic(x)
+        width = 1 + (0 if self.rows is None else self.rows.size)
+        if tuple(judged.shape) != (x.shape[0], width):
+            raise ModelError(
+                f"expected a critic with {width} outputs, a score and {width - 1} label logits, "
+                f"received shape {tuple(judged.shape)} for {x.shape[0]} objects"
+            )
+        judged = judged.to(torch.promote_types(judged.dtype, torch.float32))
+        return judged[:, 0], judged[:, 1:]
+
+    def _costs(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        score, logits = self._judge(self.decode(self.layout.latents_of(values)))
+        cost = self.game.cost(score)
+        if self.rows is None:
+            return cost, None
+        codes = self.layout.codes_of(values)
+        return cost, self._log_labels(logits, codes, torch.ones_like(codes, dtype=torch.bool))
+
+    def _log_labels(self, logits: Tensor, codes: Tensor, observed: Tensor) -> Tensor:
+        """Sum over the observed attributes of log C(y_a | x), (B,)."""
+        if self.rows is None:
+            return logits.new_zeros(logits.shape[0])
+        known = torch.where(observed, codes, torch.zeros_like(codes))
+        return (self.rows.of_codes(self.rows.log_probs(logits), known) * observed).sum(-1)
+
+    def _with_labels(self, cost: Tensor, log_labels: Tensor | None) -> dict[str, Tensor]:
+        if log_labels is None:
+            return {"loss": cost, "cost": cost}
+        told = log_labels.mean()
+        return {"loss": cost - self.label_weight * told, "cost": cost, "log_labels": told}
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
