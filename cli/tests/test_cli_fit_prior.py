@@ -100,6 +100,25 @@ def test_an_existing_output_is_kept(digits_run: Path, tnp, tmp_path: Path) -> No
     assert "the run itself" in answer.error
 
 
+def test_a_conditional_model_is_refused(tnp, tmp_path: Path) -> None:
+    run = tmp_path / "cvae"
+    settings = (
+        "-s",
+        "model.width=8",
+        "-s",
+        "model.hidden=16",
+        "-s",
+        "train.epochs=1",
+        "-s",
+        "train.warmup=0",
+    )
+    answer = tnp("train", "digits-cvae", *settings, "-o", run, "-q")
+    assert answer.code == 0, answer.err
+    refused = tnp("fit-prior", run, "-o", tmp_path / "fitted")
+    assert refused.code == 2
+    assert "holds a cvae" in refused.error
+
+
 def test_no_run_no_fit(tnp, tmp_path: Path) -> None:
     assert tnp("fit-prior", tmp_path / "none", "-o", tmp_path / "fitted").code == 3
 

@@ -55,14 +55,11 @@ class FitPlan:
         """The networks of the run under a new prior.
 
         Raises:
-            CapabilityError: the run's model keeps no attributes in a prior over its codes.
+            CapabilityError: the run's model is none whose codes have a prior of their own.
         """
         trained, model = load_model(self.source, self.device), build_model(self.config, self.objects)
         if not isinstance(trained, VAE) or not isinstance(model, VAE):
-            raise CapabilityError(
-                f"expected a model whose codes have a prior, such as a vae; {self.source.path} holds a "
-                f"{self.source.config.model.family}"
-            )
+            raise CapabilityError(f"expected a VAE, received {type(trained).__name__}")
         own = _networks(trained)
         kept = {name: tensor for name, tensor in model.state_dict().items() if name not in own}
         model.load_state_dict({**kept, **own})
@@ -86,11 +83,15 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     Raises:
         UsageError: a setting that a fit cannot change, the output place or the device.
         BadDataError: the run is damaged, unfinished, or its data are not what it was trained on.
-        CapabilityError: the run's model has no prior over its codes.
+        CapabilityError: the run's model is not one whose codes have a prior of their own.
     """
     place = str(pick_device(device))
     source = open_run(run)
     source.weights.stat()
+    if source.config.model.family != "vae":
+        raise CapabilityError(
+            f"expected a vae, whose codes have a prior of their own; {run} holds a {source.config.model.family}"
+        )
     config = _config(source, overrides)
     require_free(out, overwrite=overwrite, ours=is_run, noun="a run directory")
     if out.exists() and out.samefile(run):

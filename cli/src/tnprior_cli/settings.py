@@ -145,5 +145,8 @@ def _problem(item: Any) -> str:
         return everywhere
     if item["type"] == "missing":
         return f"{name} is missing"
-    message = item["msg"][:1].lower() + item["msg"][1:]
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if isinstance(item["input"], Mapping):  # about settings that do not go together, not about one of them
+        return f"{name}: {message}" if name else message
     return f"{name} = {item['input']!r}: {message}"
