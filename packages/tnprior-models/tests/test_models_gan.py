@@ -167,6 +167,19 @@ def test_unobserved_slots_may_hold_anything():
         assert torch.equal(*found), objective.name
 
 
+def test_half_precision_nets_keep_scores_and_likelihoods_in_full_precision():
+    gan, data = labelled(), batch(rows=8)
+    for objective in gan.objectives():
+        found = []
+        for enabled in (False, True):
+            torch.manual_seed(0)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                found.append(objective.loss(data))
+        assert {value.dtype for value in found[1].values()} == {torch.float32}
+        found[1]["loss"].backward()
+        assert found[1]["loss"].item() == pytest.approx(found[0]["loss"].item(), rel=0.05, abs=0.05)
+
+
 def test_labels_alone_teach_the_frequencies():
     """A critic and a generator that never learn: the prior finds p(y) of the observed labels."""
     gan = labelled(label_weight=0.0, prior_learning_rate=0.05)
