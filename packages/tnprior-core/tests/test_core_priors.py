@@ -54,10 +54,8 @@ def test_what_torch_expects_of_a_distribution(prior):
     assert isinstance(p, Distribution)
     assert p.batch_shape == ()
     assert p.event_shape == (len(prior.sites),)
-    assert p.has_rsample is False
+    assert p.has_rsample is True
     assert p.has_enumerate_support is False
-    with pytest.raises(NotImplementedError):
-        p.rsample()
     with pytest.raises(NotImplementedError):
         p.entropy()
     draws = p.sample((50,))

@@ -165,6 +165,12 @@ class Knowledge:
         impossible = None if self.impossible is None else take(self.impossible)
         return Knowledge(exact, soft, impossible, len(which))
 
+    def contradict(self, mass: Tensor) -> Tensor:
+        """Log masses (B,), minus infinity where two exact values of one site disagree."""
+        if self.impossible is None:
+            return mass
+        return torch.where(self.impossible, torch.full_like(mass, -torch.inf), mass)
+
     def _tensors(self) -> list[Tensor]:
         exact = [] if self.exact is None else [self.exact.values]
         return exact + [value for held in self.soft.values() for value in vars(held).values()]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tnprior_core.contract import opening, transfer
+from tnprior_core.messages import right_messages
 
 __all__ = ["pick", "walk_states"]
 
@@ -37,7 +38,9 @@ def walk_states(
     """
     count = len(rows)
     transfers = [transfer(row, core) for row, core in zip(rows, cores, strict=True)]
-    rights, scale = _right_messages(transfers, cores, closed=closed)
+    messages = right_messages(transfers, cores, closed=closed)
+    rights = [message.value for message in messages]
+    scale = messages[0].log_scale
     closing, bond = _draw_closing(rights[0], scale, cores[0], uniform[0], which, closed=closed)
     bonds = [bond]
     for k in range(count - 1 if closed else count):
@@ -62,25 +65,6 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = weights.cumsum(1)
     return (cumulative[:, :-1] <= (uniform * cumulative[:, -1]).unsqueeze(1)).sum(1)
-
-
-def _right_messages(
-    transfers: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool
-) -> tuple[list[Tensor], Tensor]:
-    """Messages R_k transposed, (B, r, m_k), each row scaled to a peak of one; and the log scale of R_1.
-
-    Only ratios within a row enter a draw, so every closing index keeps its own scale: a ring whose
-    halves favour different closings cannot underflow.
-    """
-    last = cores[-1].shape[2]
-    end = opening(cores[0], closed=True) if closed else cores[-1].new_ones(1, 1, last)
-    rights, log_scale = [end], end.new_zeros(1, end.shape[1])
-    for matrix in reversed(transfers):
-        right = rights[-1] @ matrix.mT
-        peak = right.amax(2, keepdim=True).clamp_min(torch.finfo(right.dtype).tiny)
-        rights.append(right / peak)
-        log_scale = log_scale + peak.squeeze(2).log()
-    return rights[::-1], log_scale
 
 
 def _draw_closing(

@@ -12,7 +12,7 @@ from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf, Word, 
 from tnprior_core.knowledge import Exact, Knowledge, SoftLabels, SoftNormal
 from tnprior_core.sites import Categorical, Gaussian, Site, find_site
 
-__all__ = ["learn", "learn_table"]
+__all__ = ["flat_table", "learn", "learn_table"]
 
 
 def learn(
@@ -47,6 +47,29 @@ def learn_table(
         table, mask = values.new_zeros(len(values), len(sites)), known.new_zeros(len(values), len(sites))
         values, known = table.index_copy(1, where, values), mask.index_copy(1, where, known)
     return knowledge.with_exact(Exact(values, known, frozenset(columns)), len(values))
+
+
+def flat_table(
+    value: Tensor, observed: Tensor | None, width: int, batch: torch.Size, like: Tensor
+) -> tuple[Tensor, Tensor, torch.Size]:
+    """Return values and mask as tables (n, K) against a batch shape, and the shape of the answer.
+
+    Raises ShapeError for values that are not (..., K), a mask that is not boolean, or shapes that do not broadcast.
+    """
+    if value.dim() < 1 or value.shape[-1] != width:
+        raise ShapeError(f"expected values of shape (..., {width}), received {tuple(value.shape)}")
+    observed = torch.ones_like(value, dtype=torch.bool) if observed is None else observed
+    if observed.dtype != torch.bool:
+        raise ShapeError(f"expected a boolean mask `observed`, received {observed.dtype}")
+    try:
+        shape = torch.broadcast_shapes(value.shape, observed.shape, (*batch, width))
+    except RuntimeError as error:
+        raise ShapeError(
+            f"expected values {tuple(value.shape)}, observed {tuple(observed.shape)} and batch_shape "
+            f"{tuple(batch)} to broadcast"
+        ) from error
+    values = value.to(like).expand(shape).reshape(-1, width)
+    return values, observed.to(values.device).expand(shape).reshape(-1, width), shape[:-1]
 
 
 def check_cells(sites: Sequence[Site], values: Tensor, known: Tensor) -> None:

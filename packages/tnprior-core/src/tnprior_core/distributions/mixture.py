@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
+from tnprior_core.filters import SumFilter
 from tnprior_core.legs import Block, Legs, log_total
 from tnprior_core.sampling import pick
 
@@ -62,6 +63,21 @@ class Mixture(SiteDistribution):
 
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
         return log_total(self._joint(blocks), 1)
+
+    def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> SumFilter:
+        others: Tensor = self.log_weight.unsqueeze(0)
+        rows: dict[int, Tensor] = {}
+        for block in blocks:
+            visited = [site in sites for site in block.sites]
+            if not any(visited):
+                others = others + block.rows.sum(0)
+                continue
+            for site, row, own in zip(block.sites, block.rows.unbind(0), visited, strict=True):
+                if own:
+                    rows[site] = row
+                else:
+                    others = others + row
+        return SumFilter(others, rows)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         joint = self._joint(blocks)

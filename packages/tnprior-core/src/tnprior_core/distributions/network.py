@@ -12,6 +12,7 @@ from torch import Tensor
 from tnprior_core.contract import log_mass
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
+from tnprior_core.filters import ChainFilter
 from tnprior_core.legs import Block, Legs
 from tnprior_core.sampling import SharedSampler, draw_states
 
@@ -46,6 +47,9 @@ class _Network(SiteDistribution):
         rows, shift = self._rows(blocks)
         with self._full_precision():
             return log_mass(rows, self.cores, closed=self.closed) + shift
+
+    def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> ChainFilter:
+        return ChainFilter(self._rows(blocks)[0], self.cores, self.order, closed=self.closed)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         with self._full_precision():
