@@ -23,7 +23,8 @@ def sample_norms(gradient: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
     >>> sample_norms(torch.ones(2, 1, 2, 2))
     tensor([2., 2.])
     """
-    return torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return norms
 
 
 def channel_norms(gradient: Float[Tensor, "B C ..."]) -> Float[Tensor, "B ..."]:
@@ -34,7 +35,8 @@ def channel_norms(gradient: Float[Tensor, "B C ..."]) -> Float[Tensor, "B ..."]:
     >>> channel_norms(torch.ones(2, 1, 2, 2)).shape
     torch.Size([2, 2, 2])
     """
-    return torch.linalg.vector_norm(gradient, dim=1)
+    norms: Tensor = torch.linalg.vector_norm(gradient, dim=1)
+    return norms
 
 
 def gradient_penalty(
