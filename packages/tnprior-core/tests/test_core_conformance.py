@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from tnprior_core import (
+    Gaussian,
     GaussianMixturePrior,
     Softplus,
     Square,
     StandardNormalPrior,
     TensorRingPrior,
     TensorTrainPrior,
+    VampPrior,
 )
 from tnprior_core.testing import check_prior
 
@@ -19,6 +21,19 @@ def uneven(prior):
     for logits in prior.label_logits.values():
         torch.nn.init.normal_(logits, generator=torch.Generator().manual_seed(0))
     return prior
+
+
+def vamp(sites):
+    """An encoder that answers linearly, with pseudo-inputs inside and outside of the range of the data."""
+    inputs = 2 * torch.rand(4, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+    latents = sum(isinstance(site, Gaussian) for site in sites)
+    weight = torch.randn(3, 2 * latents, generator=torch.Generator().manual_seed(2))
+
+    def encode(u):
+        mean, raw = (u @ weight.to(u)).chunk(2, 1)
+        return mean, torch.nn.functional.softplus(raw) + 0.4
+
+    return VampPrior(sites, inputs, encode)
 
 
 PRIORS = {
@@ -34,6 +49,7 @@ PRIORS = {
         sites, rank=2, positivity=Square(), order=[3, 0, 2, 1]
     ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
+    "pseudo-inputs": vamp,
     "normal": lambda sites: uneven(StandardNormalPrior(sites)),
     "normal, a train of labels": lambda sites: StandardNormalPrior(sites, rank=3),
 }

@@ -23,6 +23,7 @@ Be    B, or 1 where the batch shares the evidence
 from tnprior_core.completion import Completion
 from tnprior_core.cores import Exp, Softplus, Square
 from tnprior_core.distributions.base import SiteDistribution
+from tnprior_core.distributions.flow import Flow
 from tnprior_core.distributions.mixture import Mixture
 from tnprior_core.distributions.network import TensorRing, TensorTrain
 from tnprior_core.errors import (
@@ -45,8 +46,10 @@ from tnprior_core.initialize.ordering import (
 )
 from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
 from tnprior_core.priors.base import Prior
+from tnprior_core.priors.flow import FlowPrior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
 from tnprior_core.priors.network import NetworkPrior, TensorRingPrior, TensorTrainPrior
+from tnprior_core.priors.vamp import VampPrior
 from tnprior_core.sites import Categorical, Gaussian
 from tnprior_core.univariate import NormalMixture
 
@@ -56,6 +59,8 @@ __all__ = [
     "Completion",
     "EvidenceError",
     "Exp",
+    "Flow",
+    "FlowPrior",
     "Gaussian",
     "GaussianLegs",
     "GaussianMixturePrior",
@@ -82,6 +87,7 @@ __all__ = [
     "TensorTrain",
     "TensorTrainPrior",
     "TnpriorError",
+    "VampPrior",
     "fit_mixtures",
     "information_order",
     "initialize_from_clusters",
