@@ -249,6 +249,7 @@ def both_estimates(prior, g, count, seed):
     return rows
 
 
+@pytest.mark.slow
 def test_unbiased_and_less_noisy_than_reinforce():
     """The same draws of a ring over four sites: both estimate one gradient, one with a fraction of the variance.
 
@@ -265,6 +266,7 @@ def test_unbiased_and_less_noisy_than_reinforce():
     assert ratio > 2
 
 
+@pytest.mark.slow
 def test_labels_that_were_drawn_need_their_score():
     """`g + stop(g) log p(y | z)`: the whole gradient of E[g(z, y)], the path alone misses a part."""
     prior, (values, weight) = made("ring"), grid(count=51)
