@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 from tnprior_core import (
     Categorical,
     Gaussian,
+    GaussianMixturePrior,
     ShapeError,
     TensorRingPrior,
     TensorTrainPrior,
@@ -111,6 +112,19 @@ def test_clusters_know_the_attributes_at_once(kind):
     torch.testing.assert_close(prior().marginal("g").probs, shares, rtol=0, atol=0.08)
     # It is also a density of z: better than components placed blindly.
     assert prior().log_prob(values, known).mean() > kind(SITES, rank=6)().log_prob(values, known).mean() + 1
+
+
+def test_a_mixture_gets_one_component_per_cluster():
+    """Three groups, three components: their weights, means and labels, and the groups' own density."""
+    z, codes, group = three_groups(300)
+    prior = GaussianMixturePrior(SITES, components=3)
+    initialize_from_clusters(prior, z, codes, torch.ones_like(codes).bool())
+    found = prior.mean.detach()[:, prior.label_logits["n3"][0].argmax(0)].mT
+    means = torch.stack([z[group == k].mean(0) for k in range(3)])
+    torch.testing.assert_close(found, means, atol=0.1, rtol=0)
+    torch.testing.assert_close(prior().marginal("g").probs, torch.bincount(group) / 300, atol=0.02, rtol=0)
+    posterior = prior().observe(torch.cat([z, codes], 1), torch.arange(7) < 4).marginals()["g"].probs
+    assert (posterior.argmax(1) == group).float().mean().item() > 0.99
 
 
 def test_a_leak_leaves_no_core_entry_at_zero():

@@ -18,6 +18,7 @@ from torch import Tensor
 from tnprior_core.initialize.columns import check_attributes, check_latents
 from tnprior_core.initialize.mixtures import SIGMA_FLOOR, fit_mixtures
 from tnprior_core.normal import log_normal
+from tnprior_core.priors.mixture import GaussianMixturePrior
 from tnprior_core.priors.network import NetworkPrior
 
 __all__ = ["Clusters", "find_clusters", "initialize_from_clusters"]
@@ -35,7 +36,7 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def initialize_from_clusters(
-    prior: NetworkPrior,
+    prior: NetworkPrior | GaussianMixturePrior,
     z: Float[Tensor, "n d"],
     codes: Int[Tensor, "n A"],
     observed: Bool[Tensor, "n A"],
@@ -52,7 +53,8 @@ def initialize_from_clusters(
     as the smallest bond has indices (the open ends of a train do not count).
 
     prior
-        a train or ring prior; continuous sites are the columns of `z`, categorical ones those of `codes`.
+        a train or ring prior, or a mixture, which gets one component per cluster; continuous sites are the columns
+        of `z`, categorical ones those of `codes`.
     z
         (n, d) latent codes, samples of q(z | x) rather than means.
     codes, observed
@@ -74,11 +76,18 @@ def initialize_from_clusters(
     """
     check_latents(prior.sites, z)
     check_attributes(prior.sites, z, codes, observed)
-    cores = prior.cores()
-    count = smallest_bond(cores, closed=prior.closed)
+    count = prior.components if isinstance(prior, GaussianMixturePrior) else _bond(prior)
     z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
     counts = [prior.sites[site].states for site in prior.attributes]
     clusters = find_clusters(z, codes, observed, counts, count, seed=seed, iterations=iterations)
+    if isinstance(prior, NetworkPrior):
+        _assign_network(prior, z, clusters, leak, iterations)
+    else:
+        prior.assign_components(*_maximise(z, codes, observed, counts, clusters.share))
+
+
+def _assign_network(prior: NetworkPrior, z: Tensor, clusters: Clusters, leak: float, iterations: int) -> None:
+    cores = prior.cores()
     tables: dict[int, Tensor] = dict(zip(prior.attributes, clusters.labels, strict=True))
     tables |= _assign_latents(prior, z, clusters.share, iterations)
     starts = [clusters.weight, *[None] * (len(cores) - 1)]
@@ -198,6 +207,10 @@ def _tied_mixture(z: Tensor, share: Tensor, states: int, iterations: int) -> tup
         table = (joint + 1e-3 / states) / (mass + 1e-3)
         table = table / table.sum(1, keepdim=True)
     return table, mean, sigma
+
+
+def _bond(prior: NetworkPrior) -> int:
+    return smallest_bond(prior.cores(), closed=prior.closed)
 
 
 def smallest_bond(cores: Sequence[Tensor], *, closed: bool) -> int:

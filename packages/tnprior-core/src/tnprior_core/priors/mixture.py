@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import final
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from tnprior_core.distributions.mixture import Mixture
 from tnprior_core.distributions.network import TensorTrain
@@ -80,6 +81,22 @@ class GaussianMixturePrior(Prior):
             logits = self.label_logits[key]
             groups.append(LabelLegs(group, logits.shape[2], logits.log_softmax(2)))
         return Mixture(Legs(self.sites, groups), self.logits.log_softmax(0))
+
+    @torch.no_grad()
+    def assign_components(
+        self,
+        weight: Float[Tensor, " C"],
+        mean: Float[Tensor, "C d"],
+        sigma: Float[Tensor, "C d"],
+        labels: Sequence[Float[Tensor, "C _"]],
+    ) -> None:
+        """Overwrite the components: weights, means, standard deviations, and one label table per attribute."""
+        self.logits.copy_(weight.log())
+        self.mean.copy_(mean.mT)
+        self.log_sigma.copy_(sigma.mT.log().clamp(*LOG_SIGMA_RANGE))
+        tables = dict(zip(self.attributes, labels, strict=True))
+        for key, group in self._label_groups.items():
+            self.label_logits[key].copy_(torch.stack([tables[site].log() for site in group]))
 
     def extra_repr(self) -> str:
         """Name the sites and the number of components."""
