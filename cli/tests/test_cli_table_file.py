@@ -112,7 +112,7 @@ def test_the_tables_are_listed(tnp) -> None:
     answer = tnp("table")
     assert answer.code == 0
     assert [line.split()[0] for line in answer.out.splitlines()] == list(table_names())
-    assert set(tnp("table", "--json").json) == {"ttlp-celeba", "ttlp-mnist"}
+    assert set(tnp("table", "--json").json) == {"ablation-digits", "ttlp-celeba", "ttlp-mnist"}
 
 
 @pytest.mark.parametrize(
