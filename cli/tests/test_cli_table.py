@@ -125,7 +125,7 @@ def test_ours_are_the_numbers_of_the_reports(finished: Path) -> None:
         assert row["ours"]["accuracy"]["values"] == [100 * report["generated-accuracy"]]
         assert row["ours"]["frechet"]["mean"] == report["classifier-frechet"]
         assert "fid" not in row["ours"]
-        assert run["minutes"] > 0
+        assert 0 < run["minutes"] < 10
     assert result["rows"][0]["paper"] == {"accuracy": 89.94, "fid": 40.8}
     assert {"processor", "cores", "versions"} <= set(result["machine"])
 

@@ -195,7 +195,7 @@ def _minutes(cell: Cell, standing: Standing) -> float | None:
     seconds = _content(cell.path / ENVIRONMENT).get("times", {}).get("seconds") if cell.base is None else None
     if seconds is None and standing.record.made is not None:
         seconds = standing.record.made.seconds
-    return None if seconds is None else round(float(seconds) / 60, 2)
+    return None if seconds is None else round(float(seconds) / 60, 4)
 
 
 def _content(path: Path) -> dict[str, Any]:
