@@ -172,9 +172,10 @@ def test_a_killed_run_is_always_usable(kills: int, tmp_path: Path, tnp, tiny, st
         assert sampled.code in (0, 3), sampled.err
         if sampled.code == 3:
             assert "--resume" in sampled.error or "no such directory" in sampled.error
-    epochs = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["epoch"] if run.exists() else 0
+    metrics = run / "metrics.jsonl"  # absent where a busy machine let no epoch end before a kill
+    first = metrics.read_text().splitlines()[:1] if metrics.exists() else []
     resumed = tnp("train", "digits", *tiny, "-o", run, "--resume", "-s", "train.epochs=2", "-q",
                   "-s", "train.checkpoint_steps=2")  # fmt: skip
     assert resumed.code == 0, resumed.err
-    assert epochs in (0, 1)
+    assert [json.loads(line)["epoch"] for line in first] in ([], [1])
     assert tnp("sample", run, "-n", 2, "-o", tmp_path / "last").code == 0
