@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tnprior_core import (
     Categorical,
+    FlowPrior,
     GaussianMixturePrior,
     StandardNormalPrior,
     TensorTrainPrior,
@@ -116,11 +117,18 @@ def test_polish_follows_the_models_own_weights():
 
 
 def test_a_prior_of_another_kind_is_polished_only():
-    model, table = make(GaussianMixturePrior(SITES, components=5)), data()
-    with pytest.raises(ModelError, match="received GaussianMixturePrior; pass initialize=None"):
+    model, table = make(FlowPrior(TensorTrainPrior(SITES, rank=4), layers=2, hidden=8)), data()
+    with pytest.raises(ModelError, match="received FlowPrior; pass initialize=None"):
         refit_prior(model, *table)
     before = prior_bound(model, table)
     refit_prior(model, *table, initialize=None, polish=Polish(steps=60, batch_size=128))
+    assert prior_bound(model, table) > before
+
+
+def test_a_mixture_starts_from_clusters_too():
+    model, table = make(GaussianMixturePrior(SITES, components=5)), data()
+    before = prior_bound(model, table)
+    refit_prior(model, *table, polish=Polish(steps=0))
     assert prior_bound(model, table) > before
 
 

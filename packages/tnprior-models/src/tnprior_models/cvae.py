@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from tnprior_core import LabelLegs, Legs, Likelihood, Mixture, StandardNormalPrior
-from tnprior_models.decoding import DECODE_AT_ONCE, decode_in_blocks
+from tnprior_models.decoding import DECODE_AT_ONCE, draw_objects
 from tnprior_models.errors import ModelError
 from tnprior_models.label_rows import LabelRows
 from tnprior_models.layout import SiteLayout
@@ -113,7 +113,7 @@ class CVAE(nn.Module):
         self.decoder = decoder
         self.prior = prior
         self.likelihood = likelihood
-        self.layout = SiteLayout(prior.sites)
+        self.layout = SiteLayout.of(prior)
         self.rows = LabelRows(self.layout.categorical)
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
@@ -209,7 +209,6 @@ class CVAE(nn.Module):
         log_weights: Tensor = likelihood + joint - proposed
         return log_weights
 
-    @torch.no_grad()
     def sample(
         self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
     ) -> Sampled:
@@ -217,15 +216,11 @@ class CVAE(nn.Module):
 
         Arguments, streams and errors are those of `VAE.sample`.
         """
-        if n < 0 or first < 0:
-            raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
-        conditioned = self.prior().condition(dict(given or {}))
-        values = conditioned.sample((n,), seed=seed, first=first)
+        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+
+    def _decode_values(self, values: Tensor) -> Tensor:
         z, rows = self.layout.latents_of(values), self.rows.one_hot(self.layout.codes_of(values))
-        inputs = torch.cat([z, rows.to(z.dtype)], dim=-1)
-        per_draw = z.shape[1:-1].numel()
-        x = decode_in_blocks(self._decode, inputs.reshape(-1, inputs.shape[-1]), first=first * per_draw)
-        return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
+        return self._decode(torch.cat([z, rows.to(z.dtype)], dim=-1))
 
     @torch.no_grad()
     def reconstruct(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

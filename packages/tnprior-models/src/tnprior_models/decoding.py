@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-__all__ = ["DECODE_AT_ONCE", "decode_in_blocks"]
+from tnprior_models.errors import ModelError
+from tnprior_models.protocols import Sampled
+
+__all__ = ["DECODE_AT_ONCE", "decode_in_blocks", "draw_objects"]
 
 DECODE_AT_ONCE = 2048
 """Images decoded in one piece while bounding a likelihood; larger pieces leave the cache."""
@@ -31,3 +35,38 @@ def decode_in_blocks(
     after = -(before + codes.shape[0]) % DECODE_BLOCK
     blocks = pad(codes, (0, 0, before, after)).split(DECODE_BLOCK) if codes.shape[0] else (codes,)
     return torch.cat([decode(block) for block in blocks])[before : before + codes.shape[0]]
+
+
+@torch.no_grad()
+def draw_objects(
+    prior: nn.Module,
+    decode: Callable[[Tensor], Tensor],
+    n: int,
+    given: Mapping[str, Any] | None,
+    *,
+    seed: int | None,
+    first: int,
+) -> Sampled:
+    """Objects `first` to `first + n - 1` of a stream: values of the prior given a condition, decoded.
+
+    Args:
+        prior: its call returns a distribution over K sites.
+        decode: rows of site values (B, K) -> objects (B, ...).
+        n, given, seed, first: as in `VAE.sample`.
+
+    Raises:
+        ModelError: a negative number of objects or place in the stream.
+        TnpriorError: unknown names or labels; an impossible condition.
+
+    >>> from tnprior_core import Gaussian, StandardNormalPrior
+    >>> prior = StandardNormalPrior([Gaussian("z0"), Gaussian("z1")])
+    >>> draw_objects(prior, lambda values: values[:, :, None, None], 3, None, seed=0, first=0).x.shape
+    torch.Size([3, 2, 1, 1])
+    """
+    if n < 0 or first < 0:
+        raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
+    conditioned = prior().condition(dict(given or {}))
+    values = conditioned.sample((n,), seed=seed, first=first)
+    rows = values.shape[1:-1].numel()
+    x = decode_in_blocks(decode, values.reshape(-1, values.shape[-1]), first=first * rows)
+    return Sampled(x.unflatten(0, values.shape[:-1]), values, conditioned.log_evidence)

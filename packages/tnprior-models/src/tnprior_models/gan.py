@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tnprior_models.decoding import decode_in_blocks
+from tnprior_models.decoding import draw_objects
 from tnprior_models.errors import ModelError
 from tnprior_models.estimators import Estimator, Reinforce
 from tnprior_models.games import Game, PenalizedWasserstein
@@ -82,15 +82,12 @@ class GAN(nn.Module):
                 f"expected label_weight >= 0 and prior_learning_rate > 0, received {label_weight} "
                 f"and {prior_learning_rate}"
             )
-        sites = getattr(prior, "sites", None)
-        if sites is None:
-            raise ModelError(f"expected a prior with sites, received {type(prior).__name__}")
         self.generator = generator
         self.critic = critic
         self.prior = prior
         self.game: Game = PenalizedWasserstein() if game is None else game
         self.estimator: Estimator = Reinforce() if estimator is None else estimator
-        self.layout = SiteLayout(sites)
+        self.layout = SiteLayout.of(prior)
         self.rows = LabelRows(self.layout.categorical) if self.layout.categorical else None
         self.label_weight = label_weight
         self.prior_learning_rate = prior_learning_rate
@@ -159,7 +156,6 @@ class GAN(nn.Module):
         x: Tensor = self.generator(z)
         return x
 
-    @torch.no_grad()
     def sample(
         self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
     ) -> Sampled:
@@ -167,14 +163,10 @@ class GAN(nn.Module):
 
         Arguments, streams and errors are those of `VAE.sample`.
         """
-        if n < 0 or first < 0:
-            raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
-        conditioned = self.prior().condition(dict(given or {}))
-        values = conditioned.sample((n,), seed=seed, first=first)
-        z = self.layout.latents_of(values)
-        rows = z.shape[1:-1].numel()
-        x = decode_in_blocks(self.decode, z.reshape(-1, z.shape[-1]), first=first * rows)
-        return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
+        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+
+    def _decode_values(self, values: Tensor) -> Tensor:
+        return self.decode(self.layout.latents_of(values))
 
     @property
     def _is_label(self) -> Tensor:

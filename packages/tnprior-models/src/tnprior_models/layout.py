@@ -49,6 +49,20 @@ class SiteLayout(nn.Module):
         self.register_buffer("attributes", order[len(latents) :], persistent=False)
         self.register_buffer("inverse", order.argsort(), persistent=False)
 
+    @classmethod
+    def of(cls, prior: nn.Module) -> "SiteLayout":
+        """The layout of a prior's sites.
+
+        Raises:
+            ModelError: the module has no sites, or none of them is continuous.
+        """
+        sites = getattr(prior, "sites", None)
+        if sites is None:
+            raise ModelError(
+                f"expected a prior with `sites` (Gaussian and Categorical), received {type(prior).__name__}"
+            )
+        return cls(sites)
+
     def join(self, z: Float[Tensor, "... d"], codes: Int[Tensor, "... A"]) -> Float[Tensor, "... K"]:
         """Site values of latents `z` and attribute `codes`; leading axes are broadcast."""
         codes = codes.to(z.dtype).expand(*z.shape[:-1], codes.shape[-1])

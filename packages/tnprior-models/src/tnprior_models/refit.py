@@ -10,7 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tnprior_core import NetworkPrior, initialize_from_clusters, initialize_from_mixtures
+from tnprior_core import (
+    GaussianMixturePrior,
+    NetworkPrior,
+    initialize_from_clusters,
+    initialize_from_mixtures,
+)
 from tnprior_models.errors import ModelError
 from tnprior_models.vae import VAE
 
@@ -160,10 +165,10 @@ def encode_dataset(
 
 
 class Fitted(NamedTuple):
-    """How far a fit is: updates made, and the loss since the last report (NaN before the first update)."""
+    """How far a fit is: updates made, and the mean loss since the last report (None before the first update)."""
 
     step: int
-    loss: float
+    loss: float | None
 
 
 def polish_prior(
@@ -181,7 +186,7 @@ def polish_prior(
     `progress` is called before the first update, after every hundredth and after the last.
     """
     report = (lambda _: None) if progress is None else progress
-    report(Fitted(0, float("nan")))
+    report(Fitted(0, None))
     generator = torch.Generator().manual_seed(seed)
     parameters = [parameter for parameter in model.prior.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=polish.learning_rate)
@@ -219,13 +224,14 @@ def prior_bound(model: VAE, codes: Codes, *, seed: int = 0) -> float:
     """
     z, total = codes.draw(torch.Generator().manual_seed(seed)), 0.0
     for index in torch.arange(len(z), device=z.device).split(ENCODE_BATCH):
-        log_joint, _ = model.log_prior(z[index][None], codes.codes[index], codes.observed[index])
-        total += log_joint.double().sum().item()
+        total += model.log_joint(z[index], codes.codes[index], codes.observed[index]).double().sum().item()
     return total / len(z)
 
 
 def _prior_loss(model: VAE, z: Tensor, batch: Codes, attribute_weight: float) -> Tensor:
-    log_joint, log_latent = model.log_joint_and_latent(z[None], batch.codes, batch.observed)
+    if attribute_weight == model.kl_weight:
+        return -attribute_weight * model.log_joint(z, batch.codes, batch.observed).mean()
+    log_joint, log_latent = model.log_joint_and_latent(z, batch.codes, batch.observed)
     return -(model.kl_weight * log_latent + attribute_weight * (log_joint - log_latent)).mean()
 
 
@@ -289,8 +295,8 @@ def refit_prior(
 def _check_fittable(prior: nn.Module, initialize: Callable[..., Any] | None) -> None:
     if not any(parameter.requires_grad for parameter in prior.parameters()):
         raise ModelError(f"expected a prior with trainable parameters, received {type(prior).__name__}")
-    if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior):
+    if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior | GaussianMixturePrior):
         raise ModelError(
-            "expected a tensor-train or tensor-ring prior to initialise from clusters, "
+            "expected a tensor-train, tensor-ring or Gaussian-mixture prior to initialise from clusters, "
             f"received {type(prior).__name__}; pass initialize=None to polish it only"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from tnprior_core import Categorical, Gaussian
-from tnprior_models.decoding import DECODE_AT_ONCE, decode_in_blocks
+from tnprior_models.decoding import DECODE_AT_ONCE, draw_objects
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
 from tnprior_models.layout import SiteLayout
@@ -94,7 +93,7 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.prior = prior
         self.likelihood = likelihood
-        self.layout = SiteLayout(_sites_of(prior))
+        self.layout = SiteLayout.of(prior)
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
         self.information_weight = information_weight
@@ -189,9 +188,16 @@ class VAE(nn.Module):
         self.layout.check(codes, observed)
         if self.attribute_weight != self.kl_weight:
             return self.log_joint_and_latent(z, codes, observed)
+        return self.log_joint(z, codes, observed), None
+
+    def log_joint(
+        self, z: Float[Tensor, "... d"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"]
+    ) -> Float[Tensor, "..."]:
+        """log p(z, y_ob) under the prior."""
         with torch.autocast(z.device.type, enabled=False):
             values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
-            return self.prior().log_prob(values, observed=mask), None
+            log_joint: Tensor = self.prior().log_prob(values, observed=mask)
+            return log_joint
 
     def log_joint_and_latent(
         self,
@@ -234,7 +240,6 @@ class VAE(nn.Module):
         log_weights: Tensor = likelihood + joint - posterior.log_prob(z)
         return log_weights
 
-    @torch.no_grad()
     def sample(
         self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
     ) -> Sampled:
@@ -252,14 +257,10 @@ class VAE(nn.Module):
         Raises:
             TnpriorError: unknown names or labels; an impossible condition.
         """
-        if n < 0 or first < 0:
-            raise ModelError(f"expected n >= 0 and first >= 0, received n={n}, first={first}")
-        conditioned = self.prior().condition(dict(given or {}))
-        values = conditioned.sample((n,), seed=seed, first=first)
-        z = self.layout.latents_of(values)
-        rows = z.shape[1:-1].numel()
-        x = decode_in_blocks(self.decode, z.reshape(-1, z.shape[-1]), first=first * rows)
-        return Sampled(x.unflatten(0, z.shape[:-1]), values, conditioned.log_evidence)
+        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+
+    def _decode_values(self, values: Tensor) -> Tensor:
+        return self.decode(self.layout.latents_of(values))
 
     @torch.no_grad()
     def reconstruct(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
@@ -306,13 +307,3 @@ class VAE(nn.Module):
         return draw_attributes(
             self.prior(), self.layout, z, codes, observed, draws=m, seed=seed, first_row=first_row
         )
-
-
-def _sites_of(prior: nn.Module) -> Sequence[Gaussian | Categorical]:
-    sites = getattr(prior, "sites", None)
-    if sites is None:
-        raise ModelError(
-            f"expected a prior with `sites` (Gaussian and Categorical), received {type(prior).__name__}"
-        )
-    found: Sequence[Gaussian | Categorical] = sites
-    return found

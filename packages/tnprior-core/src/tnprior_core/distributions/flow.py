@@ -17,7 +17,6 @@ from tnprior_core.evidence import Word
 from tnprior_core.filters import Filter
 from tnprior_core.legs import Block
 from tnprior_core.sites import Categorical, Gaussian
-from tnprior_core.wording import flat_table
 
 __all__ = ["Flow"]
 
@@ -205,9 +204,6 @@ class Flow(SiteDistribution):
             f"expected questions about attributes, or all latents of an example, received {what}: behind a flow "
             "it has no closed form; `sample` answers approximately, a prior without a flow exactly"
         )
-
-    def _table(self, value: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, torch.Size]:
-        return flat_table(value, observed, len(self.visible), self.batch_shape, self._like())
 
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
         return self.base._log_mass(blocks)
