@@ -1,10 +1,14 @@
 """Fitting a prior to a trained run: what is kept, what is new, what is refused, what works afterwards."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
+
+from tnprior_cli.figures.curve import training_curve
+from tnprior_cli.rundir import open_run
 
 SMALL = ("-s", "prior.rank=3", "-s", "prior.components=2", "-s", "fit.steps=20", "-s", "fit.batch_size=64")
 
@@ -38,16 +42,50 @@ def test_the_networks_stay_and_the_prior_is_new(plain_run: Path, tnp, tmp_path: 
         *("metrics.jsonl", "env.json"),
     }
     lines = [json.loads(line) for line in (tmp_path / "fitted" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [0, 20]
+    assert [line["step"] for line in lines] == [20]
     assert lines[-1]["validation/fit/log_prior"] < 0
     assert "tnp fit-prior" in (tmp_path / "fitted" / "README.md").read_text()
 
 
+def test_the_command_on_its_card_repeats_a_fit(plain_run: Path, tnp, tmp_path: Path) -> None:
+    first, again = tmp_path / "fitted", tmp_path / "again"
+    more = ("--missing", "0.3", "--seed", "7", "-s", "prior.initialize=none", "-s", "fit.attribute_weight=2")
+    assert tnp("fit-prior", plain_run, "-o", first, *SMALL, *more).code == 0
+    card = (first / "README.md").read_text()
+    (line,) = [line for line in card.splitlines() if line.startswith("tnp fit-prior")]
+    words = [str(again) if word == "runs/again" else word for word in shlex.split(line)[1:]]
+    assert tnp(*words).code == 0
+    one, other = (load_file(run / "model.safetensors") for run in (first, again))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_fitted_run_tells_updates_and_not_epochs(plain_run: Path, tnp, tmp_path: Path) -> None:
+    run = tmp_path / "fitted"
+    assert tnp("fit-prior", plain_run, "-o", run, *SMALL, "-s", "fit.steps=250", "-q").code == 0
+    shown = tnp("info", run)
+    assert "fitted       250 updates of the prior" in shown.out
+    assert "epoch" not in shown.out
+    metrics = (run / "metrics.jsonl").read_text()
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in metrics.splitlines()]
+    assert [line["step"] for line in lines] == [100, 200, 250]
+    figure = training_curve(open_run(run))
+    assert figure is not None
+    assert "250 updates" in figure.caption
+    assert "epoch" not in figure.caption
+
+
+def test_a_fit_of_no_steps_is_its_start(plain_run: Path, tnp, tmp_path: Path) -> None:
+    run = tmp_path / "fitted"
+    assert tnp("fit-prior", plain_run, "-o", run, *SMALL, "-s", "fit.steps=0", "-q").code == 0
+    (line,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert line["step"] == 0
+    assert line["validation/fit/log_prior"] < 0
+
+
 @pytest.mark.parametrize("kind", ["train", "ring", "mixture"])
 def test_every_kind_is_fitted_and_answers(kind: str, plain_run: Path, tnp, tmp_path: Path) -> None:
-    more = ("-s", "prior.initialize=none") if kind == "mixture" else ()
     out = tmp_path / "fitted"
-    answer = tnp("fit-prior", plain_run, "-o", out, *SMALL, "-s", f"prior.kind={kind}", *more)
+    answer = tnp("fit-prior", plain_run, "-o", out, *SMALL, "-s", f"prior.kind={kind}")
     assert answer.code == 0, answer.err
     assert tnp("sample", out, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
     assert (tmp_path / "threes" / "grid.png").is_file()
@@ -77,6 +115,7 @@ def test_a_fitted_run_can_be_fitted_again(digits_run: Path, tnp, tmp_path: Path)
         (["-s", "prior.ranks=3"], 2, "prior.rank"),
         (["-s", "prior.kind=normal", "-s", "prior.components=none", "-s", "prior.spread=none",
           "-s", "prior.initialize=none"], 2, "nothing to fit"),
+        (["-s", "fit=none"], 2, "cannot go without its settings"),
         (["-d", "tpu"], 2, "unknown device"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

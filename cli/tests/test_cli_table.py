@@ -31,41 +31,7 @@ schedule = "constant"
 batch_size = 480
 """
 
-HEAD = """
-title = "A small table"
-source = "Nobody 2020, table 1"
-notes = ["The paper counts otherwise."]
-evaluate = ["-n", "20", "-k", "2", "--bounded", "20", "--classifier-steps", "12"]
-
-[[columns]]
-name = "accuracy"
-title = "accuracy, %"
-value = "generated-accuracy"
-percent = true
-
-[[columns]]
-name = "frechet"
-title = "Fréchet distance in classifier features"
-value = "classifier-frechet"
-
-[[columns]]
-name = "fid"
-title = "FID in Inception features"
-"""
-
-ROWS = """
-[[rows]]
-name = "full"
-label = "all labels"
-train = "small.toml"
-paper = { accuracy = 89.94, fid = 40.8 }
-
-[[rows]]
-name = "few"
-label = "70 % missing"
-train = "small.toml"
-settings = ["data.missing=0.7"]
-"""
+TABLE = Path(__file__).with_name("small_table.toml").read_text(encoding="utf-8")
 
 FIT = """
 [[rows]]
@@ -76,7 +42,7 @@ settings = ["prior.rank=3"]
 """
 
 
-def table_file(folder: Path, text: str = HEAD + ROWS) -> Path:
+def table_file(folder: Path, text: str = TABLE) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "small.toml").write_text(CONFIG)
     (folder / "mini.toml").write_text(text)
@@ -347,7 +313,7 @@ def _typed(fit: Callable[..., None]) -> Callable[..., None]:
 def test_a_prior_is_fitted_to_the_run_of_another_row(
     done: Path, fit_prior: list[tuple[str, ...]], tnp
 ) -> None:
-    table_file(done, HEAD + ROWS + FIT)
+    table_file(done, TABLE + FIT)
     words = ["table", "mini.toml", "-o", "out", "--rows", "fitted", "-s", "prior.components=3"]
     answer = tnp(*words)
     assert answer.code == 0, answer.err
@@ -371,7 +337,7 @@ def test_a_row_that_builds_on_a_failed_one_is_not_tried(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(training, "run_training", broken)
-    table_file(done, HEAD + ROWS + FIT)
+    table_file(done, TABLE + FIT)
     answer = tnp("table", "mini.toml", "-o", "new", "--rows", "fitted")
     assert answer.code == 1
     assert "2 of 2 runs failed: full-seed0, fitted-seed0" in answer.err

@@ -9,39 +9,7 @@ from tnprior_cli.tables import table_names
 from tnprior_cli.tables.cells import Request, cells_of
 from tnprior_cli.tables.definition import check_table, load_definition
 
-TABLE = """
-title = "A small table"
-source = "Nobody 2020, table 1"
-notes = ["The paper counts otherwise."]
-evaluate = ["-n", "20", "-k", "2", "--bounded", "20", "--classifier-steps", "12"]
-
-[[columns]]
-name = "accuracy"
-title = "accuracy, %"
-value = "generated-accuracy"
-percent = true
-
-[[columns]]
-name = "frechet"
-title = "Fréchet distance in classifier features"
-value = "classifier-frechet"
-
-[[columns]]
-name = "fid"
-title = "FID in Inception features"
-
-[[rows]]
-name = "full"
-label = "all labels"
-train = "small.toml"
-paper = { accuracy = 89.94, fid = 40.8 }
-
-[[rows]]
-name = "few"
-label = "70 % missing"
-train = "small.toml"
-settings = ["data.missing=0.7"]
-"""
+TABLE = Path(__file__).with_name("small_table.toml").read_text(encoding="utf-8")
 
 
 def table_file(folder: Path, text: str = TABLE) -> None:

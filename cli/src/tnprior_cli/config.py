@@ -78,6 +78,12 @@ class ModelSection(Section):
     ] = 0.0
 
 
+_PRIOR_WORDS = {
+    "train": "tensor-train",
+    "ring": "tensor-ring",
+    "mixture": "Gaussian-mixture",
+    "normal": "standard normal",
+}
 _SIZES = {"components": 10, "rank": 16, "spread": 1.5}
 
 
@@ -125,6 +131,10 @@ class PriorSection(Section):
         Weight | None, Field(description="weight of log p(y|z) in settle and finish; none: the model's own")
     ] = None
 
+    def words(self) -> str:
+        """What it is, as a text says it: "tensor-train"."""
+        return _PRIOR_WORDS[self.kind]
+
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components"."""
         rank = f"rank {self.rank}" if self.rank and self.kind != "mixture" else ""
@@ -158,11 +168,11 @@ class PriorSection(Section):
         if self.kind != "normal" and None in sizes.values():
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
         if self.kind == "mixture" and (
-            self.initialize is not None or self.order not in (None, "given") or self.start == "labels"
+            self.initialize == "mixtures" or self.order not in (None, "given") or self.start == "labels"
         ):
             raise ValueError(
-                "a mixture has no order, starts from noise and is not refitted; set order, start and initialize "
-                "to none"
+                "a mixture has no order, starts from noise and is refitted from clusters only; set order and "
+                "start to none, initialize to clusters or none"
             )
         if self.order == "information" and self.initialize is None:
             raise ValueError(

@@ -13,24 +13,17 @@ import torch
 from tnprior_cli.atomic import new_directory, require_free, write_text
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, load_model, pick_device
-from tnprior_cli.config import RunConfig
-from tnprior_cli.errors import BadDataError, UsageError
+from tnprior_cli.config import FitSection, RunConfig
+from tnprior_cli.errors import UsageError
+from tnprior_cli.fit_settings import fitted_config
 from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_run, open_run
 from tnprior_cli.runfiles import write_description, write_json
-from tnprior_cli.settings import changed_keys, check, override
 from tnprior_cli.training import describe, initialize_prior, split_validation
 from tnprior_data import Dataset
 from tnprior_models import VAE, CapabilityError, Fitted, Polish, encode_dataset, prior_bound, refit_prior
 from tnprior_models.checkpoint import save_weights
 from tnprior_models.training import TensorData
 from tnprior_models.training.environment import environment
-
-PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "clusters"}
-"""The prior that is fitted unless settings say otherwise: larger than in joint training, where the codes come to
-meet the prior; here they are what they are."""
-
-CHANGEABLE = ("description", "seed", "data.root", "data.missing", "data.seed", "prior.", "fit.")
-"""What may differ from the run: how much of the labels is seen, and the prior."""
 
 Say = Callable[[str], None]
 
@@ -42,6 +35,7 @@ class FitPlan:
     source: RunDirectory
     path: Path
     config: RunConfig
+    settings: FitSection
     data: Dataset
     device: str
 
@@ -72,8 +66,7 @@ class FitPlan:
         yield "attributes", ", ".join(self.objects.names)
         yield "prior", f"{self.config.prior.kind}, {self.config.prior.size()}"
         yield "parameters", f"{sum(p.numel() for p in self.model.prior.parameters()):,} of the prior"
-        if self.config.fit is not None:
-            yield "steps", f"{self.config.fit.steps} of batch size {self.config.fit.batch_size}"
+        yield "steps", f"{self.settings.steps} of batch size {self.settings.batch_size}"
         yield "device", self.device
 
 
@@ -92,37 +85,30 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
         raise CapabilityError(
             f"expected a vae, whose codes have a prior of their own; {run} holds a {source.config.model.family}"
         )
-    config = _config(source, overrides)
+    config, settings = fitted_config(source.config, str(source.path), overrides)
     require_free(out, overwrite=overwrite, ours=is_run, noun="a run directory")
     if out.exists() and out.samefile(run):
         raise UsageError(f"{out} is the run itself; choose another -o")
     data = build_data(config.data, "train")
-    planned = FitPlan(source, out, config, data, place)
-    if data.shape != source.objects.shape or tuple(item.name for item in data.schema) != source.objects.names:
-        raise BadDataError(
-            f"{config.data.name} is not what {run} was trained on: the attributes or shapes differ"
-        )
+    source.check_data(data)
+    planned = FitPlan(source, out, config, settings, data, place)
     planned.model.objectives()
     return planned
 
 
 def fit(planned: FitPlan, say: Say) -> None:
     """Fits the prior and writes a run directory, whole or not at all."""
-    config, model, began = planned.config, planned.model, time.monotonic()
-    settings = config.fit
-    if settings is None:
-        raise UsageError("expected a configuration with a [fit] section")
+    config, settings, model, began = planned.config, planned.settings, planned.model, time.monotonic()
     training, validation = split_validation(planned.data, config)
     lines: list[dict[str, Any]] = []
 
     def heard(fitted: Fitted) -> None:
-        line = {"step": fitted.step, "seconds": round(time.monotonic() - began, 3), "fit/loss": fitted.loss}
-        lines.append(line)
-        say(
-            f"step {fitted.step}/{settings.steps}  loss {fitted.loss:.4g}  {line['seconds']:.0f} s"
-            if fitted.step
-            else f"codes encoded, prior initialised  {line['seconds']:.0f} s"
-        )
+        seconds = round(time.monotonic() - began, 3)
+        if fitted.loss is None:
+            say(f"codes encoded, prior initialised  {seconds:.0f} s")
+        else:
+            lines.append({"step": fitted.step, "seconds": seconds, "fit/loss": fitted.loss})
+            say(f"step {fitted.step}/{settings.steps}  loss {fitted.loss:.4g}  {seconds:.0f} s")
 
     model.requires_grad_(requires_grad=False)
     model.prior.requires_grad_(requires_grad=True)
@@ -137,36 +123,13 @@ def fit(planned: FitPlan, say: Say) -> None:
         seed=config.seed,
         progress=heard,
     )
-    if validation is not None and lines:
-        lines[-1] |= _validate(model, validation)
+    if validation is not None:
+        lines = [*lines[:-1], {**(lines[-1] if lines else {"step": 0}), **_validate(model, validation)}]
     with new_directory(planned.path) as folder:
         save_weights(folder / WEIGHTS, model, describe(config, planned.objects))
-        write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(folder / METRICS, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
         write_json(environment(planned.device, config.seed), folder / ENVIRONMENT)
         write_description(folder, str(planned.path), config, planned.objects)
-
-
-def _config(source: RunDirectory, overrides: Iterable[str]) -> RunConfig:
-    """The run's configuration with another prior, and the settings of the fit."""
-    old = source.config
-    plain = old.model_dump(mode="json")
-    table = {
-        **plain,
-        "description": f"A prior fitted to the codes of {source.path}",
-        "prior": PRIOR,
-        "fit": {"source": str(source.path)},
-    }
-    start = check(table, str(source.path))
-    new = check(override(table, overrides), "-s")
-    wrong = [key for key in changed_keys(start, new) if not key.startswith(CHANGEABLE)]
-    if wrong:
-        raise UsageError(
-            f"a fit keeps the data and the networks of {source.path}, so it cannot change {', '.join(wrong)}; "
-            f"it may change {', '.join(CHANGEABLE)}"
-        )
-    if new.prior.kind == "normal":
-        raise UsageError("a standard normal has nothing to fit; expected prior.kind train, ring or mixture")
-    return new
 
 
 def _networks(model: VAE) -> dict[str, torch.Tensor]:

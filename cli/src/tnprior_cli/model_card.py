@@ -5,6 +5,7 @@ from typing import Any
 
 from tnprior_cli.attributes import Objects
 from tnprior_cli.config import RunConfig
+from tnprior_cli.fit_settings import fit_command
 
 
 def model_card(
@@ -35,7 +36,7 @@ def _head(config: RunConfig, objects: Objects, name: str) -> str:
 
 {config.description or "A model of objects and their attributes."}
 
-A {config.model.family.upper()} with {config.model.latents} latents and a {_PRIORS[prior.kind]} prior{size} \
+A {config.model.family.upper()} with {config.model.latents} latents and a {prior.words()} prior{size} \
 over latents and attributes, trained on `{config.data.name}` ({shape} images) with \
 {config.data.missing:.0%} of the known labels hidden.
 
@@ -52,7 +53,7 @@ def _again(config: RunConfig, name: str) -> str:
     """The command that makes the same run once more."""
     if config.fit is None:
         return f"tnp train {name}/config.toml -o runs/again"
-    return f"tnp fit-prior {config.fit.source} -o runs/again"
+    return fit_command(config, config.fit, "runs/again")
 
 
 def _attributes(objects: Objects) -> str:
@@ -88,11 +89,3 @@ def _numbers(report: Mapping[str, Any]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-_PRIORS = {
-    "train": "tensor-train",
-    "ring": "tensor-ring",
-    "mixture": "Gaussian-mixture",
-    "normal": "standard normal",
-}

@@ -3,12 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tnprior_cli.attributes import ATTRIBUTES, Objects, read_json, read_objects
 from tnprior_cli.config import RunConfig
 from tnprior_cli.errors import BadDataError, UsageError
 from tnprior_cli.settings import check
+
+if TYPE_CHECKING:
+    from tnprior_data import Dataset
 
 CONFIG, CONFIG_TOML, WEIGHTS = "config.json", "config.toml", "model.safetensors"
 CARD, METRICS, ENVIRONMENT, REPORT = "README.md", "metrics.jsonl", "env.json", "report.json"
@@ -41,6 +44,17 @@ class RunDirectory:
     def weights_exist(self) -> bool:
         """Whether training has written weights yet."""
         return (self.path / WEIGHTS).is_file()
+
+    def check_data(self, data: "Dataset") -> None:
+        """Whether a data set is of the kind that the run was trained on.
+
+        Raises:
+            BadDataError: its shapes or attributes differ.
+        """
+        if data.shape != self.objects.shape or tuple(item.name for item in data.schema) != self.objects.names:
+            raise BadDataError(
+                f"{self.config.data.name} is not what {self.path} was trained on: the attributes or shapes differ"
+            )
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, up to the first that a kill cut short."""

@@ -72,6 +72,12 @@ def override(table: Table, overrides: Iterable[str]) -> Table:
     return table
 
 
+def shortcuts(missing: float | None, seed: int | None, root: Path | None, more: Iterable[str]) -> list[str]:
+    """The overrides that `--missing`, `--seed` and `--root` stand for, and those given as `-s` after them."""
+    short = {"data.missing": missing, "seed": seed, "data.root": None if root is None else str(root)}
+    return [*(f"{key}={value}" for key, value in short.items() if value is not None), *more]
+
+
 def check(table: Mapping[str, Any], source: str) -> RunConfig:
     """The table as a configuration.
 

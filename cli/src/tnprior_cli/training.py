@@ -17,7 +17,7 @@ from tnprior_cli.training_plan import Plan, rank
 from tnprior_core import information_order, initialize_from_clusters, initialize_from_mixtures
 from tnprior_data import Dataset
 from tnprior_eval import quantize
-from tnprior_models import VAE, Polish, RefitSchedule, Samples, refit_prior, require
+from tnprior_models import VAE, CapabilityError, Polish, RefitSchedule, Samples, refit_prior, require
 from tnprior_models.training import (
     Callback,
     Constant,
@@ -153,7 +153,10 @@ def _fit_in_group(path: Path, config: RunConfig, kind: str, speech: Speech) -> T
 def _refit(start: Callable[..., None] | None, polish: Polish, seed: int, run: Run) -> Iterable[Tensor]:
     data, model = run.data, run.model
     if not isinstance(model, VAE):
-        return ()
+        raise CapabilityError(
+            f"expected a VAE to refit the prior of, received {type(model).__name__}; set prior.initialize to none, "
+            "prior.settle and prior.finish to 0"
+        )
     return refit_prior(
         model,
         data.x,

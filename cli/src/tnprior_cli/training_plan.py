@@ -13,6 +13,7 @@ from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, pick_device
 from tnprior_cli.config import RunConfig
 from tnprior_cli.errors import UsageError
+from tnprior_cli.fit_settings import fit_command
 from tnprior_cli.rundir import is_run, open_run
 from tnprior_cli.runfiles import write_config, write_description
 from tnprior_cli.settings import changed_keys, check, override, resolve
@@ -108,7 +109,7 @@ def plan(wish: Wish, *, device: str, devices: int) -> Plan:
     config = _resumed_config(path, wish) if resumed else resolve(wish.source, wish.overrides)
     if config.fit is not None:
         raise UsageError(
-            f"{wish.source} was not trained but fitted; repeat it with: tnp fit-prior {config.fit.source} -o NEW"
+            f"{wish.source} was not trained but fitted; repeat it with: {fit_command(config, config.fit, 'NEW')}"
         )
     if not resumed and not rank():
         _require_free(path, wish)

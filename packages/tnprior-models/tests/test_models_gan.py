@@ -292,7 +292,10 @@ def test_vectors_are_drawn_as_images_are():
         (lambda: ClippedWasserstein(clip=0.0), "clip > 0"),
         (lambda: MinMax(critic_steps=0), "critic_steps >= 1"),
         (lambda: ClippedWasserstein(learning_rate=0.0), "learning_rate > 0"),
-        (lambda: GAN(nn.Identity(), nn.Identity(), nn.Identity()), "expected a prior with `sites`.*received Identity"),
+        (
+            lambda: GAN(nn.Identity(), nn.Identity(), nn.Identity()),
+            "expected a prior with `sites`.*received Identity",
+        ),
         (lambda: plain().sample(-1), "n >= 0"),
         (lambda: plain().critic_loss(batch()), r"one column for each of \[\]"),
     ],

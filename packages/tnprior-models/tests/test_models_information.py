@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
-from tnprior_core import Categorical, TensorTrainPrior
+from tnprior_core import Categorical, GaussianMixturePrior, TensorTrainPrior
 from tnprior_core import Gaussian as Latent
 from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder, ModelError, label_information
 
 SITES = [*(Latent(f"z{i}", components=3) for i in range(2)), Categorical("kind", ("a", "b", "c"))]
 
 
-def make(**options):
+def make(prior=None, **options):
     torch.manual_seed(0)
     nets = (net((1, 8, 8), 2, width=8, hidden=16) for net in (ConvEncoder, ConvDecoder))
-    return VAE(*nets, TensorTrainPrior(SITES, rank=3), Bernoulli(), **options)
+    return VAE(*nets, TensorTrainPrior(SITES, rank=3) if prior is None else prior, Bernoulli(), **options)
 
 
 def batch(rows=8):
@@ -102,3 +102,17 @@ def test_it_teaches_the_decoder_to_show_the_label():
 def test_a_negative_weight_is_refused():
     with pytest.raises(ModelError, match="information_weight=-1"):
         make(information_weight=-1.0)
+
+
+def test_a_label_that_the_prior_hardly_ever_draws_is_asked_for():
+    model = make(GaussianMixturePrior(SITES, components=4), information_weight=1.0)
+    with torch.no_grad():
+        model.prior.label_logits["n3"][..., 2] -= 60.0
+    assert model.prior().marginal("kind").probs[2] < 1e-20
+    read = []
+    for seed in range(24):
+        torch.manual_seed(seed)
+        read.append(model.loss(batch())["information"].item())
+    # No code makes such a label probable: log p(label | z) tells that it was asked for, in a third of the steps.
+    asked = sum(value < -20 for value in read)
+    assert 3 <= asked <= 14

@@ -32,12 +32,9 @@ def fit_prior(
 ) -> None:
     """Fit a prior over codes and attributes to a trained model, whose networks stay as they are."""
     from tnprior_cli.fitting import fit, plan_fit
+    from tnprior_cli.settings import shortcuts
 
-    shortcuts = {"data.missing": missing, "seed": seed, "data.root": str(root) if root else None}
-    overrides = [
-        *(f"{key}={value}" for key, value in shortcuts.items() if value is not None),
-        *(settings or []),
-    ]
+    overrides = shortcuts(missing, seed, root, settings or [])
     target = out or run.with_name(f"{run.resolve().name}-fitted")
     planned = plan_fit(run, target, overrides, device=device, overwrite=overwrite)
     output.table(["", ""], planned.rows(), title=f"fitting a prior to {run}")

@@ -59,10 +59,13 @@ def _model(run: "RunDirectory") -> dict[str, Any]:
 
 
 def _progress(run: "RunDirectory") -> dict[str, Any]:
-    rows = run.metrics()
-    facts: dict[str, Any] = {"epochs": f"{len(rows)} of {run.config.train.epochs}"}
+    rows, fit = run.metrics(), run.config.fit
+    if fit is not None:
+        facts: dict[str, Any] = {"fitted": f"{fit.steps} updates of the prior, to the codes of {fit.source}"}
+    else:
+        facts = {"epochs": f"{len(rows)} of {run.config.train.epochs}"}
     if rows:
-        facts["last epoch"] = rows[-1]
+        facts["last epoch" if fit is None else "at the end"] = rows[-1]
     return facts
 
 

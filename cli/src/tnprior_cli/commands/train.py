@@ -49,15 +49,12 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on partly labelled data."""
+    from tnprior_cli.settings import shortcuts
     from tnprior_cli.training_plan import Wish, plan, rank
 
     output.quiet = output.quiet or bool(rank())
-    shortcuts = {"data.missing": missing, "seed": seed, "data.root": str(root) if root else None}
-    overrides = [
-        *(f"{key}={value}" for key, value in shortcuts.items() if value is not None),
-        *(settings or []),
-    ]
-    wish = Wish(source, out, tuple(overrides), resume=resume, overwrite=overwrite)
+    overrides = tuple(shortcuts(missing, seed, root, settings or []))
+    wish = Wish(source, out, overrides, resume=resume, overwrite=overwrite)
     planned = plan(wish, device=device, devices=devices)
     output.table(
         ["", ""], planned.rows(), title=f"{'resuming' if planned.resumed else 'training'} {planned.path}"

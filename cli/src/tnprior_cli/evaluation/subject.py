@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tnprior_cli.build import build_data, load_model, model_input
-from tnprior_cli.errors import BadDataError
 from tnprior_cli.given import Condition
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
@@ -88,10 +87,7 @@ class Subject:
 
     def _data(self, split: str) -> Dataset:
         dataset = build_data(self.run.config.data, split)
-        if dataset.shape != self.run.objects.shape or tuple(a.name for a in dataset.schema) != self.names:
-            raise BadDataError(
-                f"{self.run.config.data.name} is not what {self.run.path} was trained on: shapes or attributes differ"
-            )
+        self.run.check_data(dataset)
         return dataset
 
 

@@ -3,13 +3,6 @@
 from tnprior_cli.evaluation.subject import Subject
 from tnprior_models import BoundsLikelihood, HasPrior, Imputes, Samples
 
-_PRIORS = {
-    "train": "a tensor-train prior over latents and attributes",
-    "ring": "a tensor-ring prior over latents and attributes",
-    "mixture": "a Gaussian-mixture prior over latents and attributes",
-    "normal": "a standard normal prior",
-}
-
 
 def about(subject: Subject) -> tuple[str, str]:
     """What it is and what it was trained on; what it can do."""
@@ -19,11 +12,8 @@ def about(subject: Subject) -> tuple[str, str]:
 def _what(subject: Subject) -> str:
     config, objects, data = subject.run.config, subject.run.objects, subject.train
     channels, height, width = objects.shape
-    prior = (
-        f" and {_PRIORS.get(config.prior.kind, config.prior.kind)}"
-        if isinstance(subject.model, HasPrior)
-        else ""
-    )
+    joint = "" if config.prior.kind == "normal" else " over latents and attributes"
+    prior = f" and a {config.prior.words()} prior{joint}" if isinstance(subject.model, HasPrior) else ""
     parameters = sum(p.numel() for p in subject.model.parameters())
     hidden = f", {config.data.missing:.0%} of whose labels were hidden from it" if config.data.missing else ""
     names = listed(objects.names)

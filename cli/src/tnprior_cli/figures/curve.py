@@ -21,16 +21,25 @@ def training_curve(run: RunDirectory) -> Exhibit | None:
     terms = curve_terms(rows)
     if len(rows) < 2 or not terms:
         return None
+    unit = "epoch" if run.config.fit is None else "step"
     with drawing(3.1 * len(terms), 2.5) as figure:
         for place, term in enumerate(terms, 1):
-            _panel(figure.add_subplot(1, len(terms), place), rows, term)
-        drawn = svg(figure, "curve", "terms of the objective by epoch")
-    caption = (
+            _panel(figure.add_subplot(1, len(terms), place), rows, term, unit)
+        drawn = svg(figure, "curve", f"terms of the objective by {unit}")
+    return Exhibit("curve", "Training", _caption(run, rows), Plot(drawn))
+
+
+def _caption(run: RunDirectory, rows: Sequence[dict[str, Any]]) -> str:
+    if run.config.fit is not None:
+        return (
+            f"What the prior minimises, in nats per code, over its {rows[-1]['step']} updates; the networks stayed as "
+            "they were. Still falling at the end: more updates would help."
+        )
+    return (
         f"Terms of the objective in nats per image over {len(rows)} epochs: on the training batches, and (dashed) on "
         "the part of the training images that was held out. The first epochs may lie outside the panel. Still rising "
         "at the end: more epochs would help; apart: the model learns its training images by heart."
     )
-    return Exhibit("curve", "Training", caption, Plot(drawn))
 
 
 def curve_terms(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -49,14 +58,13 @@ def curve_terms(rows: Sequence[dict[str, Any]]) -> list[str]:
     return (known or named)[:PANELS]
 
 
-def _panel(axes: Any, rows: Sequence[dict[str, Any]], term: str) -> None:
-    unit = "epoch" if "epoch" in rows[-1] else "step"  # a fitted prior has no epochs
-    epochs = np.array([row[unit] for row in rows])
+def _panel(axes: Any, rows: Sequence[dict[str, Any]], term: str, unit: str) -> None:
+    places = np.array([row[unit] for row in rows])
     shown = []
     for key, name, line, tone in ((term, "training", "-", 0), (HELD_OUT + term, "held out", "--", 1)):
         values = np.array([row.get(key, np.nan) for row in rows], dtype=float)
         if np.isfinite(values).any():
-            axes.plot(epochs, values, line, color=COLOURS[tone], label=name, linewidth=1.5)
+            axes.plot(places, values, line, color=COLOURS[tone], label=name, linewidth=1.5)
             shown.append(values[len(values) // 8 :])
     _limit(axes, np.concatenate(shown))
     axes.set(title=term.rpartition("/")[2].replace("_", " "), xlabel=unit)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tnprior_cli.config import RunConfig
 from tnprior_cli.errors import UsageError
-from tnprior_cli.settings import check, override, resolve
+from tnprior_cli.fit_settings import fitted_config
+from tnprior_cli.settings import resolve
 from tnprior_cli.tables.command import Command
 from tnprior_cli.tables.definition import Definition, Row
 
@@ -75,10 +76,7 @@ class Cell:
         """
         if self.base is None:
             return resolve(self.make.subject, self.settings)
-        table = {**self.base.config().model_dump(mode="json"), "prior": {}}
-        if any(_is_of(_OF_THE_FIT, text) for text in self.settings):
-            table["fit"] = {"source": str(self.base.path)}
-        return check(override(table, self.settings), f"row {self.row.name!r}")
+        return fitted_config(self.base.config(), str(self.base.path), self.settings)[0]
 
 
 def cells_of(definition: Definition, request: Request) -> list[Cell]:

@@ -11,7 +11,6 @@ from tnprior_cli.output import Output
 from tnprior_cli.rundir import is_run
 from tnprior_cli.tables.cells import Cell
 from tnprior_cli.tables.command import Command, Finished, run_command
-from tnprior_cli.tables.machine import today
 from tnprior_cli.tables.record import (
     Record,
     Step,
@@ -21,6 +20,7 @@ from tnprior_cli.tables.record import (
     write_record,
 )
 from tnprior_cli.tables.standing import Made, Standing, standing_of
+from tnprior_models.training.environment import now
 
 
 class TableInterruptedError(CliError):
@@ -108,7 +108,7 @@ class Execution:
         return _failure(command, finished)
 
     def _step(self, command: Command, seconds: float) -> Step:
-        return Step(command.text(), command.identity, round(seconds, 1), today(), self._machine)
+        return Step(command.text(), command.identity, round(seconds, 1), now(), self._machine)
 
     def _run(self, command: Command, more: Sequence[str]) -> tuple[Finished, float]:
         self._output.say(f"$ {command.text(*more)}")

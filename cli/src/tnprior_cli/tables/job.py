@@ -13,10 +13,11 @@ from tnprior_cli.tables.cells import Cell, Request, cells_of, chosen_cells
 from tnprior_cli.tables.checks import check_cells, check_place
 from tnprior_cli.tables.definition import Definition, load_definition
 from tnprior_cli.tables.execution import Execution, Failure
-from tnprior_cli.tables.machine import machine, today
+from tnprior_cli.tables.machine import machine
 from tnprior_cli.tables.page import page
 from tnprior_cli.tables.results import PAGE, TABLE, TableResult, row_results
 from tnprior_cli.tables.standing import Standing, standing_of
+from tnprior_models.training.environment import now
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Job:
             self.definition,
             self.request.command.text(),
             self.request.settings,
-            today(),
+            now(),
             self.machine,
             row_results(self.definition, self.cells, self.standings(), failures),
         )
