@@ -6,6 +6,7 @@ both together with any prior of `tnprior_core`.
 
 from __future__ import annotations
 
+from tnprior_models.alignments import JMVAE, TELBO, Alignment, Encodings
 from tnprior_models.checkpoint import (
     CheckpointError,
     load_training_state,
@@ -15,6 +16,8 @@ from tnprior_models.checkpoint import (
     save_weights,
 )
 from tnprior_models.cvae import CVAE
+from tnprior_models.decoded_distribution import DecodedDistribution
+from tnprior_models.decoded_prior import DecodedPrior
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.estimators import Estimated, Estimator, Pathwise, Reinforce, ReparametrizedMeans
 from tnprior_models.games import ClippedWasserstein, Game, MinMax, NonSaturating, PenalizedWasserstein
@@ -23,23 +26,30 @@ from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
 from tnprior_models.losses import (
     channel_norms,
     conditional_bound,
+    encoder_divergence,
+    frozen_bound,
     gradient_penalty,
     importance_bound,
     joint_bound,
     label_information,
+    multimodal_bound,
     sample_norms,
     score_function,
     split_bound,
 )
+from tnprior_models.multimodal import MultimodalVAE
 from tnprior_models.nets import (
     ConvCritic,
     ConvDecoder,
     ConvEncoder,
     ConvFeatures,
     ConvGenerator,
+    DenseCode,
     DenseCritic,
     DenseGenerator,
     DenseHead,
+    LabelCode,
+    LabelExperts,
     LabelledCode,
 )
 from tnprior_models.objective import Batch, Objective
@@ -73,7 +83,10 @@ from tnprior_models.vae import VAE
 __all__ = [
     "CVAE",
     "GAN",
+    "JMVAE",
+    "TELBO",
     "VAE",
+    "Alignment",
     "Batch",
     "Bernoulli",
     "BoundsLikelihood",
@@ -86,12 +99,16 @@ __all__ = [
     "ConvEncoder",
     "ConvFeatures",
     "ConvGenerator",
+    "DecodedDistribution",
+    "DecodedPrior",
     "Decodes",
+    "DenseCode",
     "DenseCritic",
     "DenseGenerator",
     "DenseHead",
     "Draws",
     "Encodes",
+    "Encodings",
     "Estimated",
     "Estimator",
     "Fitted",
@@ -101,9 +118,12 @@ __all__ = [
     "ImageLikelihood",
     "ImageShapeError",
     "Imputes",
+    "LabelCode",
+    "LabelExperts",
     "LabelledCode",
     "MinMax",
     "ModelError",
+    "MultimodalVAE",
     "NonFiniteLossError",
     "NonSaturating",
     "Objective",
@@ -125,6 +145,8 @@ __all__ = [
     "channel_norms",
     "conditional_bound",
     "encode_dataset",
+    "encoder_divergence",
+    "frozen_bound",
     "gradient_penalty",
     "importance_bound",
     "joint_bound",
@@ -132,6 +154,7 @@ __all__ = [
     "launch",
     "load_training_state",
     "load_weights",
+    "multimodal_bound",
     "prior_bound",
     "process_group",
     "read_metadata",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tnprior_models.layout import SiteLayout
 
-__all__ = ["attribute_probabilities", "draw_attributes"]
+__all__ = ["attribute_probabilities", "draw_attributes", "pick_points"]
 
 GOLDEN = 0.6180339887498949
 
@@ -60,16 +60,27 @@ def draw_attributes(
     Arguments as in `attribute_probabilities`; observed attributes keep their code in every draw. Draw m
     of row b depends on (seed, m, first_row + b) alone.
     """
-    rows = z.shape[1]
-    cumulative = evidence_weights(prior, layout, z, codes, observed).cumsum(dim=0).T.contiguous()
-    uniform = rotated_uniform(draws, rows, seed=seed, first_row=first_row).to(z)
-    picks = torch.searchsorted(cumulative, uniform.T.contiguous()).clamp_max(z.shape[0] - 1).T
-    picked = z.gather(0, picks[..., None].expand(-1, -1, z.shape[-1]))
+    weights = evidence_weights(prior, layout, z, codes, observed)
+    picked = pick_points(z, weights, draws, seed=seed, first_row=first_row)
     chosen = []
     for draw in range(draws):
         posterior = _given(prior, layout, picked[draw], codes, observed)
         chosen.append(posterior.sample((1,), seed=seed, first=draw, first_row=first_row)[0])
     return layout.codes_of(torch.stack(chosen)) if chosen else codes.new_empty(0, *codes.shape)
+
+
+def pick_points(
+    z: Float[Tensor, "S B d"], weights: Float[Tensor, "S B"], draws: int, *, seed: int, first_row: int = 0
+) -> Float[Tensor, "draws B d"]:
+    """One of the S points of every row for every draw, by their weights, which sum to one over the points.
+
+    >>> pick_points(torch.ones(4, 2, 3), torch.full((4, 2), 0.25), 5, seed=0).shape
+    torch.Size([5, 2, 3])
+    """
+    cumulative = weights.cumsum(dim=0).T.contiguous()
+    uniform = rotated_uniform(draws, z.shape[1], seed=seed, first_row=first_row).to(z)
+    picks = torch.searchsorted(cumulative, uniform.T.contiguous()).clamp_max(z.shape[0] - 1).T
+    return z.gather(0, picks[..., None].expand(-1, -1, z.shape[-1]))
 
 
 def rotated_uniform(draws: int, rows: int, *, seed: int, first_row: int) -> Float[Tensor, "draws rows"]:

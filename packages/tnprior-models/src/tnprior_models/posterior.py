@@ -10,11 +10,9 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from tnprior_models.errors import ModelError
-from tnprior_models.nets.bounded import limit_softly
+from tnprior_models.nets.bounded import LOG_SIGMA_RANGE, limit_softly
 
 __all__ = ["diagonal_posterior"]
-
-LOG_SIGMA_RANGE = (-7.0, 3.0)
 
 
 def diagonal_posterior(

@@ -12,6 +12,7 @@ from tnprior_models.losses.gradient_penalty import channel_norms, gradient_penal
 from tnprior_models.losses.importance import importance_bound
 from tnprior_models.losses.joint_bound import joint_bound
 from tnprior_models.losses.label_information import label_information
+from tnprior_models.losses.multimodal_bound import encoder_divergence, frozen_bound, multimodal_bound
 from tnprior_models.losses.score_function import leave_one_out, score_function
 from tnprior_models.losses.split_bound import split_bound
 
@@ -19,12 +20,15 @@ __all__ = [
     "channel_norms",
     "classifying_loss",
     "conditional_bound",
+    "encoder_divergence",
+    "frozen_bound",
     "gradient_penalty",
     "importance_bound",
     "joint_bound",
     "label_information",
     "leave_one_out",
     "minmax_cost",
+    "multimodal_bound",
     "nonsaturating_cost",
     "sample_norms",
     "score_function",

@@ -8,6 +8,7 @@ from tnprior_models.nets.conv_features import ConvFeatures
 from tnprior_models.nets.conv_generator import ConvGenerator
 from tnprior_models.nets.dense_adversaries import DenseCritic, DenseGenerator
 from tnprior_models.nets.dense_head import DenseHead, LabelledCode
+from tnprior_models.nets.label_codes import DenseCode, LabelCode, LabelExperts
 from tnprior_models.nets.pyramid import Pyramid
 
 __all__ = [
@@ -16,9 +17,12 @@ __all__ = [
     "ConvEncoder",
     "ConvFeatures",
     "ConvGenerator",
+    "DenseCode",
     "DenseCritic",
     "DenseGenerator",
     "DenseHead",
+    "LabelCode",
+    "LabelExperts",
     "LabelledCode",
     "PixelLayerNorm",
     "Pyramid",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["floor_softly", "limit_softly"]
+__all__ = ["LOG_SIGMA_RANGE", "floor_softly", "limit_softly"]
+
+LOG_SIGMA_RANGE = (-7.0, 3.0)
+"""Of the log standard deviation of a code that a network gives."""
 
 
 def floor_softly(value: Tensor, low: float) -> Tensor:
