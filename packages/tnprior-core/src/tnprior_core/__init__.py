@@ -50,6 +50,7 @@ from tnprior_core.priors.flow import FlowPrior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
 from tnprior_core.priors.network import NetworkPrior, TensorRingPrior, TensorTrainPrior
 from tnprior_core.priors.vamp import VampPrior
+from tnprior_core.rosenblatt import inverse_rosenblatt, rosenblatt
 from tnprior_core.sites import Categorical, Gaussian
 from tnprior_core.univariate import NormalMixture
 
@@ -94,6 +95,8 @@ __all__ = [
     "initialize_from_labels",
     "initialize_from_mixtures",
     "interleaved_order",
+    "inverse_rosenblatt",
     "mutual_information",
     "random_order",
+    "rosenblatt",
 ]

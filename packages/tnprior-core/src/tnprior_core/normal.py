@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["log_interval", "log_normal", "standardised", "truncated_draw"]
+__all__ = ["inverse_log_ndtr", "log_interval", "log_normal", "standardised", "truncated_draw"]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 # Beyond this many standard deviations an end of an interval is as good as infinite in float64.
@@ -74,19 +74,19 @@ def truncated_draw(standard: Tensor, low: Tensor, high: Tensor, mean: Tensor, si
     log_start, log_stop = torch.special.log_ndtr(start), torch.special.log_ndtr(stop)
     log_u, log_rest = torch.special.log_ndtr(level), torch.special.log_ndtr(-level)
     target = torch.logaddexp(log_rest + log_start, log_u + log_stop)
-    point = _inverse_log_ndtr(target)
+    point = inverse_log_ndtr(target)
     point = torch.minimum(torch.maximum(point, start), stop)
     value = mean + sigma * torch.where(mirrored, -point, point)
     return torch.minimum(torch.maximum(value, low), high).to(dtype)
 
 
-def _mirrored(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    mirrored = start > 0
-    return torch.where(mirrored, -stop, start), torch.where(mirrored, -start, stop), mirrored
+def inverse_log_ndtr(target: Tensor) -> Tensor:
+    """Return x with `log Phi(x) = target`, in float64; best in the lower half, where the logarithm has its digits.
 
-
-def _inverse_log_ndtr(target: Tensor) -> Tensor:
-    """Solve `log Phi(x) = target`: a closed start in either regime, then Newton on a concave function."""
+    >>> inverse_log_ndtr(torch.special.log_ndtr(torch.tensor([-50.0, -1.0, 0.5]).double()))
+    tensor([-50.0000,  -1.0000,   0.5000], dtype=torch.float64)
+    """
+    # A closed start in either regime, then Newton on a concave function.
     central = torch.special.ndtri(target.exp().clamp(1e-12, 1 - 1e-16))
     tail = -torch.sqrt((-2 * target - 2 * _HALF_LOG_TWO_PI).clamp_min(0))
     tail = -torch.sqrt((-2 * target - 2 * _HALF_LOG_TWO_PI - 2 * torch.log(-tail + 1)).clamp_min(0))
@@ -97,3 +97,8 @@ def _inverse_log_ndtr(target: Tensor) -> Tensor:
         # Far to the right the distribution function is flat and the start is already exact.
         point = torch.where(point < 5, point - (log_cdf - target) / slope.clamp_min(1e-6), point)
     return point
+
+
+def _mirrored(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    mirrored = start > 0
+    return torch.where(mirrored, -stop, start), torch.where(mirrored, -start, stop), mirrored

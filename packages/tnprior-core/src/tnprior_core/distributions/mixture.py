@@ -77,7 +77,7 @@ class Mixture(SiteDistribution):
                     rows[site] = row
                 else:
                     others = others + row
-        return SumFilter(others, rows)
+        return SumFilter(others, dict(sorted(rows.items())))
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         joint = self._joint(blocks)
