@@ -70,12 +70,17 @@ class DecodedDistribution:
     @cached_property
     @torch.no_grad()
     def log_evidence(self) -> Float[Tensor, "*batch"]:
-        """log p(evidence) in nats: estimated, 0 without evidence, minus infinity where it contradicts itself."""
+        """log p(evidence) in nats: estimated, 0 without evidence, minus infinity where it contradicts itself.
+
+        Raises:
+            ImpossibleEvidenceError: some rows of a batch contradict themselves and others do not.
+        """
+        if not bool(self._asked.log_evidence.isfinite().any()) and self.batch_shape.numel():
+            return torch.full_like(self._asked.log_evidence, -torch.inf)
         weights, _ = self._weights
         estimate = (weights.logsumexp(0) - math.log(weights.shape[0])).clamp_max(0.0)
         estimate = torch.where(self._given.any(-1), estimate, torch.zeros_like(estimate))
-        possible = self._asked.log_evidence.reshape(-1).isfinite()
-        return torch.where(possible, estimate, -torch.inf).reshape(self.batch_shape)
+        return estimate.reshape(self.batch_shape)
 
     def marginal(self, name: str) -> Categorical:
         """p(y_a | evidence), estimated."""

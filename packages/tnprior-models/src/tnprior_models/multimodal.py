@@ -56,7 +56,7 @@ class MultimodalVAE(nn.Module):
         prior_learning_rate: Adam's step size for these two.
 
     Raises:
-        ModelError: another prior, a negative weight, or fewer than one sample.
+        ModelError: a negative weight, or fewer than one sample.
 
     >>> from tnprior_core import Categorical, Gaussian
     >>> from tnprior_models import Bernoulli, ConvDecoder, ConvFeatures, DenseHead, LabelledCode
@@ -96,11 +96,6 @@ class MultimodalVAE(nn.Module):
             raise ModelError(
                 "expected weights of at least 0 and at least one sample, received "
                 f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, samples={samples}"
-            )
-        if not isinstance(prior, DecodedPrior):
-            raise ModelError(
-                f"expected a DecodedPrior, received {type(prior).__name__}; a prior that joins codes and labels "
-                "by itself is what a VAE takes"
             )
         self.trunk = trunk
         self.joint_encoder = joint_encoder
