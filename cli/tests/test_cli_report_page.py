@@ -71,7 +71,7 @@ def digits(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_every_figure_is_there(faces: tuple[Page, dict[str, Any], str]) -> None:
     page, _, _ = faces
-    figures = ["samples", "subsets", "latents", "filled", "reliability", "curve"]
+    figures = ["samples", "violations", "subsets", "latents", "filled", "reliability", "curve"]
     assert page.sections == ["numbers", "attributes", *figures, "all"]
     assert len(page.all("figure")) == len(page.all("figcaption")) == len(figures)
     assert len(page.all("svg")) == 3
@@ -85,6 +85,8 @@ def test_one_attribute_leaves_nothing_free_so_there_are_no_subsets(digits: tuple
     assert {"samples", "latents", "filled", "reliability", "curve"} <= set(page.sections)
     assert len(page.all("img")) == 10 + 6
     assert not any(name.startswith("condition/") for name in report["values"])
+    assert "violations" not in page.sections
+    assert not any("violation" in name for name in report["values"])
 
 
 @pytest.mark.parametrize("which", ["faces", "digits"])
@@ -130,6 +132,27 @@ def test_the_conditions_of_the_user_have_their_numbers(faces: tuple[Page, dict[s
     found = next(item for item in report["results"] if item["label"] == "condition/male=1,hat=0")
     assert list(found["free"]["attributes"]) == ["smiling"]
     assert "condition/male=1,hat=0/entropy/model" in {item["data-name"] for item in page.all("data")}
+
+
+def test_violations_stand_by_number_of_requests_beside_those_of_the_judge(
+    faces: tuple[Page, dict[str, Any], str],
+) -> None:
+    page, report, text = faces
+    values, shown = report["values"], {item["data-name"] for item in page.all("data")}
+    counts = [f"given={count}{kind}" for count in (1, 2, 3) for kind in ("", "/any")]
+    assert {f"condition-violation/{name}" for name in counts} <= shown
+    assert values["condition-violation/given=3"] == pytest.approx(1 - values["generated-accuracy"])
+    assert values["condition-violation/given=1"] == values["condition-violation/given=1/any"]
+    found = {item["label"]: item for item in report["results"] if item["metric"] == "condition-violation"}
+    assert set(found) == {"condition-violation", "classifier-violation"}
+    for asked, own in zip(*(found[label]["by_given"] for label in sorted(found, reverse=True)), strict=True):
+        assert asked["pairs"]["n"] == own["pairs"]["n"] == 40 * asked["given"]
+        assert list(asked["attributes"]) == ["male", "hat", "smiling"]
+        for name, estimate in asked["attributes"].items():
+            assert estimate["n"] == own["attributes"][name]["n"]
+            assert estimate["interval"]["method"] == "wilson"
+    start = text.index('id="violations"')
+    assert text[start : text.index('id="subsets"')].count("<small>test objects ") == 5 * 3
 
 
 def test_each_attribute_stands_beside_its_baseline(faces: tuple[Page, dict[str, Any], str]) -> None:

@@ -139,6 +139,10 @@ def test_violation_rates_by_hand():
         (2, 4, 0.5, 1.0),
         (3, 3, 0.0, 0.0),
     ]
+    two, three = result.by_given
+    assert [two.attributes[name].n for name in NAMES] == [1, 2, 1]
+    assert [two.attributes[name].value for name in NAMES] == [1.0, 0.5, 0.0]
+    assert all(three.attributes[name].value == 0.0 for name in NAMES)
 
 
 def test_violation_is_one_minus_accuracy_of_the_requested():
@@ -160,6 +164,8 @@ def test_violations_do_not_depend_on_the_split(n, seed):
         parts[turn % 2].update((answers != codes)[index], requested[index])
     parts[1].merge(parts[0])
     assert repr(parts[1].compute()) == repr(whole)
+    for name, estimate in whole.attributes.items():
+        assert sum(count.attributes[name].n for count in whole.by_given) == estimate.n
 
 
 def test_sets_and_negations():

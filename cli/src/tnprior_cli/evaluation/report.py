@@ -41,7 +41,7 @@ def _judged(subject: Subject, report: Report) -> list[ConditionedSamples]:
     real = classifier.judge(subject.test.x)
     report.add(accuracy_on_real(subject, classifier, real))
     subject.say("generating and judging")
-    for result in (*requested_attributes(subject, classifier), *likeness(subject, classifier, real)):
+    for result in (*requested_attributes(subject, classifier, real), *likeness(subject, classifier, real)):
         report.add(result)
     conditioned = conditioned_samples(subject, classifier)
     for item in conditioned:

@@ -79,11 +79,37 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A number, if there is one, and what stands below it; a quantity without a name is not in the report by itself."""
+
+    quantity: Quantity | None
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: its name, a cell for every column but the first, and whether it sums up the others."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Heads, that of the names first, and lines."""
+
+    template: ClassVar[str] = "table.html"
+    heads: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Exhibit:
     """A figure: a short name for links, a title, what one sees in it, and a remark such as terms of use."""
 
     key: str
     title: str
     caption: str
-    body: Plot | Strips | Examples
+    body: Plot | Strips | Examples | Table
     note: str = ""

@@ -18,6 +18,7 @@ from tnprior_cli.figures.grids import sample_grid
 from tnprior_cli.figures.headlines import headlines
 from tnprior_cli.figures.latents import latent_space
 from tnprior_cli.figures.subsets import subset_conditions
+from tnprior_cli.figures.violated import violated_requests
 
 
 def exhibits(subject: Subject, findings: Findings) -> tuple[Exhibit, ...]:
@@ -66,6 +67,7 @@ def page(
 def _exhibits(subject: Subject, findings: Findings) -> Iterator[Exhibit]:
     makers: tuple[Callable[[], Exhibit | None], ...] = (
         lambda: sample_grid(subject),
+        lambda: violated_requests(findings.report),
         lambda: subset_conditions(findings.conditioned),
         lambda: latent_space(subject),
         lambda: filled_in(subject),

@@ -12,6 +12,8 @@ NAMES = (
     "classifier-frechet",
     "classifier-frechet/bias-corrected",
     "classifier-kernel-distance",
+    "classifier-violation",
+    "classifier-violation/any",
     "classifier/precision",
     "classifier/recall",
     "condition-violation",

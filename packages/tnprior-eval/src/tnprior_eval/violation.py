@@ -18,11 +18,12 @@ from tnprior_eval.result import Result, Row
 
 @dataclass(frozen=True)
 class GivenCount:
-    """Violations among samples with exactly `given` requests: share of pairs, share of samples."""
+    """Violations among samples with exactly `given` requests: share of pairs, of samples, of each attribute's pairs."""
 
     given: int
     pairs: Estimate
     any_violated: Estimate
+    attributes: dict[str, Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class ViolationResult(Result):
         overall: share of requested (sample, attribute) pairs that the classifier does not confirm.
         any_violated: share of samples, with at least one request, in which any request is violated.
         attributes: the share of pairs of each attribute.
-        by_given: the same two rates by the number of requested attributes.
+        by_given: the same rates by the number of requested attributes.
     """
 
     metric: ClassVar[str] = "condition-violation"
@@ -43,7 +44,7 @@ class ViolationResult(Result):
     by_given: tuple[GivenCount, ...]
 
     def rows(self) -> tuple[Row, ...]:
-        """Pairs, samples, each attribute, then each number of requested attributes."""
+        """Pairs, samples, each attribute, then pairs and samples by the number of requested attributes."""
         numbers = {self.label: self.overall, f"{self.label}/any": self.any_violated}
         if len(self.attributes) > 1:
             numbers |= {f"{self.label}/{name}": item for name, item in self.attributes.items()}
@@ -162,7 +163,8 @@ class ConditionViolation:
     def _given(self, count: int) -> GivenCount:
         counts = self._counts[count]
         broken = proportion(self._any[count], counts.samples, level=self._level)
-        return GivenCount(count, counts.pooled(level=self._level), broken)
+        each = {name: counts.single(a, level=self._level) for a, name in enumerate(self.names)}
+        return GivenCount(count, counts.pooled(level=self._level), broken, each)
 
 
 def condition_violation(
