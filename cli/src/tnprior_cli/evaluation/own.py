@@ -9,10 +9,11 @@ from tnprior_models import HasPrior
 
 
 def own_entropies(model: object, given: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """The conditional entropy of each attribute, in nats: exact, from its marginal given the condition.
+    """The conditional entropy of each attribute, in nats, from the model's own marginal given the condition.
 
-    `H(y_a | condition) = -sum_c p_c log p_c` with `p = model.prior().condition(given).marginal(a)`. Empty for a
-    model without a prior over the attributes.
+    `H(y_a | condition) = -sum_c p_c log p_c` with `p = model.prior().condition(given).marginal(a)`. Exact
+    under a prior that joins latents and attributes, estimated under a `DecodedPrior`. Empty for a model without a
+    prior over the attributes.
 
     Args:
         model: any model.

@@ -11,11 +11,12 @@ from tnprior_eval import Row
 
 CAPTION = (
     "One row per condition on a few attributes; the rest is left free and should vary from image to image. "
-    "p(condition) is exact. The hit rate is the share of requested attributes that the classifier sees in the "
-    "generated images. Variety is the entropy (nats per free attribute) of the classifier's answers on the "
-    "attributes that were left free; beside it stands what the model itself says it should be, the exact conditional "
-    "entropy of their marginals. Much lower means that the images vary less than the model knows; somewhat higher is "
-    "usual, because the classifier's own mistakes look like variety."
+    "p(condition) is the model's own: exact under a prior that joins latents and labels, estimated where a network "
+    "reads the labels off the latents. The hit rate is the share of requested attributes that the classifier sees "
+    "in the generated images. Variety is the entropy (nats per free attribute) of the classifier's answers on the "
+    "attributes that were left free; beside it stands what the model itself says it should be, the conditional "
+    "entropy of their marginals, exact or estimated like p(condition). Much lower means that the images vary less "
+    "than the model knows; somewhat higher is usual, because the classifier's own mistakes look like variety."
 )
 
 

@@ -22,7 +22,7 @@ class SubsetConditionResult(Result):
     """What became of one condition.
 
     Args:
-        log_probability: log p(condition) in nats, exact, if the model knows it.
+        log_probability: log p(condition) in nats, as the model has it, if it does.
         hits: share of the requested (object, attribute) pairs that the classifier confirms.
         all_hits: share of the objects in which it confirms every request.
         free: entropies of the answers on the attributes that were left free, beside the model's own;

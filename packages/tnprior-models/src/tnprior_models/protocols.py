@@ -33,7 +33,8 @@ class Sampled(NamedTuple):
     """Objects drawn from a model.
 
     `x` (n, C, H, W) in [0, 1]; `values` (n, K), the latents and attribute codes in the order of the
-    prior's sites; `log_evidence` (), log p(condition) in nats, 0 without a condition.
+    prior's sites; `log_evidence` (), log p(condition) in nats, 0 without a condition: exact, but an estimate
+    where the prior is a `DecodedPrior`.
     """
 
     x: Tensor
