@@ -40,9 +40,15 @@ class Objects:
         """The names of the attributes, in code order."""
         return tuple(item.name for item in self.attributes)
 
+    @property
+    def label_counts(self) -> list[int]:
+        """The number of labels of every attribute."""
+        return [len(item.labels) for item in self.attributes]
+
     def example(self) -> str:
-        """A condition on the first attributes, to show how one is written."""
-        return ",".join(f"{a.name}={a.labels[-1]}" for a in self.attributes[:2]) or "''"
+        """The option that gives a condition on the first attributes, to show how one is written; "" without any."""
+        condition = ",".join(f"{a.name}={a.labels[-1]}" for a in self.attributes[:2])
+        return f" --given {condition}" if condition else ""
 
     def schema(self) -> "tuple[Attribute, ...]":
         """The attributes as `tnprior_data` knows them."""

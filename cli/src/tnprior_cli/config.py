@@ -60,8 +60,10 @@ class ModelSection(Section):
     """The encoder, the decoder and the bound."""
 
     family: Annotated[
-        Literal["vae", "cvae"],
-        Field(description="the kind of model; a cvae has labels in encoder and decoder"),
+        Literal["vae", "cvae", "gan"],
+        Field(
+            description="the kind of model; a cvae has labels in encoder and decoder, a gan has no encoder"
+        ),
     ] = "vae"
     latents: Annotated[Count, Field(description="dimensions of the code z")] = 16
     width: Annotated[Count, Field(description="channels of the first convolution")] = 32
@@ -76,12 +78,19 @@ class ModelSection(Section):
         Weight,
         Field(description="weight of the labels read back from generated objects, in a vae; 0 for none"),
     ] = 0.0
+    parameters: Annotated[
+        Count | None,
+        Field(
+            description="parameters in all, prior included: width and hidden follow from it; none: they are as set"
+        ),
+    ] = None
 
 
 _PRIOR_WORDS = {
     "train": "tensor-train",
     "ring": "tensor-ring",
     "mixture": "Gaussian-mixture",
+    "vamp": "variational-mixture",
     "normal": "standard normal",
 }
 _SIZES = {"components": 10, "rank": 16, "spread": 1.5}
@@ -91,10 +100,16 @@ class PriorSection(Section):
     """The joint distribution of codes and attributes."""
 
     kind: Annotated[
-        Literal["train", "ring", "mixture", "normal"], Field(description="family of the prior")
+        Literal["train", "ring", "mixture", "vamp", "normal"], Field(description="family of the prior")
     ] = "train"
+    fixed: Annotated[bool, Field(description="keep the prior as it starts; the networks adapt to it")] = False
+    flow: Annotated[
+        Whole, Field(description="coupling layers between the prior and the code; 0 for none")
+    ] = 0
+    flow_hidden: Annotated[Count, Field(description="units of the networks in a coupling layer")] = 64
     components: Annotated[
-        Count | None, Field(description="Gaussians per latent, or of the whole mixture; none for normal")
+        Count | None,
+        Field(description="Gaussians per latent, or of the whole mixture; pseudo-inputs; none for normal"),
     ] = None
     rank: Annotated[
         Count | None,
@@ -133,13 +148,14 @@ class PriorSection(Section):
 
     def words(self) -> str:
         """What it is, as a text says it: "tensor-train"."""
-        return _PRIOR_WORDS[self.kind]
+        return f"fixed {_PRIOR_WORDS[self.kind]}" if self.fixed else _PRIOR_WORDS[self.kind]
 
     def size(self) -> str:
-        """How large it is, in words: "rank 16, 10 components"."""
-        rank = f"rank {self.rank}" if self.rank and self.kind != "mixture" else ""
+        """How large it is, in words: "rank 16, 10 components, behind 8 coupling layers"."""
+        rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
         components = f"{self.components} components" if self.components else ""
-        return ", ".join(part for part in (rank, components) if part)
+        flow = f"behind {self.flow} coupling layers" if self.flow else ""
+        return ", ".join(part for part in (rank, components, flow) if part)
 
     @model_validator(mode="before")
     @classmethod
@@ -151,34 +167,38 @@ class PriorSection(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        sizes = {name: getattr(self, name) for name in _SIZES}
-        if self.kind == "normal" and (
-            self.components is not None
-            or self.spread is not None
-            or self.initialize is not None
-            or self.order not in (None, "given")
-            or self.start == "labels"
-            or self.settle
-            or self.finish
-        ):
-            raise ValueError(
-                "a standard normal has no components, order or start and is not refitted; set "
-                "components, spread, order, start and initialize to none, settle and finish to 0"
-            )
-        if self.kind != "normal" and None in sizes.values():
+        refitted = self.initialize is not None or self.settle or self.finish
+        ordered = self.order not in (None, "given")
+        if self.kind == "normal":
+            self._normal(refitted=bool(refitted), ordered=ordered)
+        elif None in (self.components, self.rank, self.spread):
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
-        if self.kind == "mixture" and (
-            self.initialize == "mixtures" or self.order not in (None, "given") or self.start == "labels"
+        if self.kind in ("mixture", "vamp") and (
+            ordered or self.start == "labels" or self.initialize == "mixtures"
         ):
             raise ValueError(
-                "a mixture has no order, starts from noise and is refitted from clusters only; set order and "
+                f"a {self.kind} has no order, starts from noise and is refitted from clusters at most; set order and "
                 "start to none, initialize to clusters or none"
             )
+        if self.initialize is not None and (self.kind == "vamp" or self.flow):
+            raise ValueError(
+                "a prior behind an encoder or a flow has no codes to start from; set initialize to none"
+            )
+        if self.fixed and refitted:
+            raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
         if self.order == "information" and self.initialize is None:
             raise ValueError(
                 "the order by information is found when the prior is refitted; set initialize too"
             )
         return self
+
+    def _normal(self, *, refitted: bool, ordered: bool) -> None:
+        sized = self.components is not None or self.spread is not None
+        if sized or refitted or ordered or self.start == "labels":
+            raise ValueError(
+                "a standard normal has no components, order or start and is not refitted; set "
+                "components, spread, order, start and initialize to none, settle and finish to 0"
+            )
 
 
 class TrainSection(Section):
@@ -210,6 +230,37 @@ class TrainSection(Section):
     tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
 
 
+class GanSection(Section):
+    """The game of a gan; nothing here concerns other families."""
+
+    game: Annotated[
+        Literal["wgan-gp", "wgan", "minmax", "nonsaturating"],
+        Field(description="the losses of critic and generator"),
+    ] = "wgan-gp"
+    estimator: Annotated[
+        Literal["pathwise", "means", "reinforce"],
+        Field(
+            description="gradient of the prior: along samples, along those of chosen components, by scores"
+        ),
+    ] = "pathwise"
+    floor: Annotated[
+        Weight,
+        Field(description="of pathwise: a little bias against huge steps between components far apart"),
+    ] = 0.01
+    critic_steps: Annotated[
+        Count | None, Field(description="updates of the critic for one of the others; none: the game's usual")
+    ] = None
+    label_weight: Annotated[Weight, Field(description="weight of the critic's reading of labels")] = 1.0
+    penalty: Annotated[Weight, Field(description="weight of the gradient penalty, in wgan-gp")] = 10.0
+    norm: Annotated[
+        Literal["sample", "channel"],
+        Field(
+            description="whose gradient norm is penalised: a whole image's, or each pixel's over its channels"
+        ),
+    ] = "sample"
+    clip: Annotated[Positive, Field(description="largest weight of the critic, in wgan")] = 0.01
+
+
 class FitSection(Section):
     """How `tnp fit-prior` fitted the prior to a model that was trained before."""
 
@@ -230,6 +281,7 @@ class RunConfig(Section):
     model: ModelSection = ModelSection()
     prior: PriorSection = PriorSection()
     train: TrainSection = TrainSection()
+    gan: GanSection = GanSection()
     fit: FitSection | None = None
 
     @model_validator(mode="after")
@@ -239,4 +291,19 @@ class RunConfig(Section):
                 f"a cvae keeps codes and labels apart, which a {self.prior.kind} prior joins; set prior.kind to "
                 "normal, and components and spread to none"
             )
+        if self.model.family == "gan":
+            self._plays()
         return self
+
+    def _plays(self) -> None:
+        prior, train = self.prior, self.train
+        if prior.kind == "vamp":
+            raise ValueError("a gan has no encoder, which a vamp prior asks; choose another prior.kind")
+        if prior.initialize is not None or prior.settle or prior.finish:
+            raise ValueError(
+                "a gan has no codes to refit its prior to; set prior.initialize to none, prior.settle and finish to 0"
+            )
+        if train.validation or train.patience:
+            raise ValueError(
+                "a gan has no bound to validate; set train.validation to 0 and train.patience to none"
+            )

@@ -32,18 +32,24 @@ def model_card(
 def _head(config: RunConfig, objects: Objects, name: str) -> str:
     prior, shape = config.prior, "x".join(map(str, objects.shape))
     size = f" ({prior.size()})" if prior.size() else ""
+    labels = (
+        f" and attributes, trained on `{config.data.name}` ({shape} images) with {config.data.missing:.0%} of the "
+        "known labels hidden"
+        if objects.attributes
+        else f", trained on `{config.data.name}` ({shape} images)"
+    )
+    imputes = objects.attributes and config.model.family != "gan"
+    impute = f"tnp impute {name} FOLDER -o filled.csv\n" if imputes else ""
     return f"""# {name}
 
 {config.description or "A model of objects and their attributes."}
 
 A {config.model.family.upper()} with {config.model.latents} latents and a {prior.words()} prior{size} \
-over latents and attributes, trained on `{config.data.name}` ({shape} images) with \
-{config.data.missing:.0%} of the known labels hidden.
+over latents{labels}.
 
 ```
-tnp sample {name} --given {objects.example()} -n 64
-tnp impute {name} FOLDER -o filled.csv
-tnp eval {name}
+tnp sample {name}{objects.example()} -n 64
+{impute}tnp eval {name}
 {_again(config, name)}
 ```
 """
@@ -57,6 +63,8 @@ def _again(config: RunConfig, name: str) -> str:
 
 
 def _attributes(objects: Objects) -> str:
+    if not objects.attributes:
+        return ""
     rows = "\n".join(
         f"| {_cell(a.name)} | {_cell(', '.join(a.labels))} | {a.missing:.1%} |" for a in objects.attributes
     )

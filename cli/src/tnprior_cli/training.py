@@ -9,15 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from tnprior_cli.attributes import Objects, objects_of
-from tnprior_cli.build import build_data, build_model, compiled_parts
+from tnprior_cli.build import build_data, build_model
 from tnprior_cli.config import PriorSection, RunConfig
+from tnprior_cli.families import compiled_parts
 from tnprior_cli.pictures import save_grid_picture
 from tnprior_cli.progress import Progress, Speech
 from tnprior_cli.training_plan import Plan, rank
-from tnprior_core import information_order, initialize_from_clusters, initialize_from_mixtures
+from tnprior_core import VampPrior, information_order, initialize_from_clusters, initialize_from_mixtures
 from tnprior_data import Dataset
 from tnprior_eval import quantize
-from tnprior_models import VAE, CapabilityError, Polish, RefitSchedule, Samples, refit_prior, require
+from tnprior_models import (
+    VAE,
+    CapabilityError,
+    HasPrior,
+    Polish,
+    RefitSchedule,
+    Samples,
+    refit_prior,
+    require,
+)
 from tnprior_models.training import (
     Callback,
     Constant,
@@ -57,8 +67,10 @@ def fit(path: Path, config: RunConfig, data: Dataset, device: torch.device, spee
     """Trains in this process, or in this process's share of a group."""
     objects = objects_of(data)
     training, validation = split_validation(data, config)
+    model = build_model(config, objects)
+    _show_examples(model, training, config.seed)
     trainer = Trainer(
-        build_model(config, objects),
+        model,
         loop_settings(config),
         training,
         path,
@@ -68,6 +80,17 @@ def fit(path: Path, config: RunConfig, data: Dataset, device: torch.device, spee
         metadata=describe(config, objects),
     )
     return trainer.resume()
+
+
+@torch.no_grad()
+def _show_examples(model: nn.Module, training: TensorData, seed: int) -> None:
+    """A VampPrior starts from examples: from noise its components would all begin as one."""
+    prior = require(model, HasPrior).prior
+    prior = getattr(prior, "base", prior)  # behind a flow
+    if isinstance(prior, VampPrior):
+        order = torch.randperm(len(training.x), generator=torch.Generator().manual_seed(seed))
+        chosen = training.x[order[: len(prior.inputs)]]
+        prior.inputs[: len(chosen)] = chosen.to(prior.inputs) / 255
 
 
 def split_validation(data: Dataset, config: RunConfig) -> tuple[TensorData, TensorData | None]:

@@ -69,7 +69,8 @@ class Plan:
         channels, height, width = self.objects.shape
         hidden = 1 - float(data.observed.double().mean()) if data.observed.numel() else 0.0
         yield "data", f"{config.data.name}: {len(data)} objects of {channels}x{height}x{width}"
-        yield "attributes", f"{', '.join(self.objects.names)}; {hidden:.1%} of the labels missing"
+        if data.schema:
+            yield "attributes", f"{', '.join(self.objects.names)}; {hidden:.1%} of the labels missing"
         prior = (config.prior.kind, config.prior.size(), f"{config.model.latents} latents")
         yield "prior", ", ".join(part for part in prior if part)
         yield "parameters", f"{sum(p.numel() for p in self.model.parameters()):,}"
@@ -161,6 +162,4 @@ def _require_free(path: Path, wish: Wish) -> None:
 
 def _check(planned: Plan) -> None:
     """The model can be built and takes the data."""
-    if not planned.objects.attributes:
-        raise UsageError(f"{planned.config.data.name} has no attributes to learn")
     require(planned.model, Trains).objectives()

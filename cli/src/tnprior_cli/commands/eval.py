@@ -109,7 +109,7 @@ def evaluate(
     output.table(columns[:shown], [cells[:shown] for cells in content["table"]], title=str(run))
     if json:
         output.json(content)
-    output.done(wrote, [f"tnp sample {run} --given {described.objects.example()} -n 64"])
+    output.done(wrote, [f"tnp sample {run}{described.objects.example()} -n 64"])
     check_thresholds(thresholds, findings.report.values())
 
 

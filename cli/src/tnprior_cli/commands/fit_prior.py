@@ -44,5 +44,5 @@ def fit_prior(
         output.done([], ["the same without --dry-run"])
         return
     fit(planned, output.say)
-    following = [f"tnp sample {target} --given {planned.objects.example()} -n 64", f"tnp eval {target}"]
+    following = [f"tnp sample {target}{planned.objects.example()} -n 64", f"tnp eval {target}"]
     output.done([target / name for name in ("model.safetensors", "README.md")], following)

@@ -88,7 +88,7 @@ def _table(report: dict[str, Any] | None) -> list[str]:
 def _next(run: "RunDirectory") -> list[str]:
     if not run.weights_exist:
         return [f"tnp train {run.path} --resume"]
-    return [f"tnp sample {run.path} --given {run.objects.example()}", f"tnp eval {run.path}"]
+    return [f"tnp sample {run.path}{run.objects.example()}", f"tnp eval {run.path}"]
 
 
 def _text(value: Any) -> str:

@@ -80,7 +80,7 @@ def _run(planned: "Plan", output: Output) -> None:
         return
     write_card(open_run(planned.path))
     following = [
-        f"tnp sample {planned.path} --given {planned.objects.example()} -n 64",
+        f"tnp sample {planned.path}{planned.objects.example()} -n 64",
         f"tnp eval {planned.path}",
     ]
     output.done([planned.path / name for name in ("model.safetensors", "README.md", "samples")], following)

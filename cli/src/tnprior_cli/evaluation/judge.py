@@ -21,14 +21,14 @@ def judge(subject: Subject) -> Classifier:
 
     It never sees the model, and the model never sees the labels that were hidden from it.
     """
-    data = subject.train
+    data = subject.judged_train
     classifier, record = cached_classifier(
         classifier_folder(),
         data.x,
         data.truth.codes,
         data.truth.observed,
-        subject.label_counts,
-        names=subject.names,
+        subject.judged.label_counts,
+        names=subject.judged.names,
         settings=judge_settings(subject.effort, data),
         device=str(pick_device(subject.device)),
         progress=lambda p: subject.say(
@@ -58,9 +58,9 @@ def mirrors(data: Dataset) -> bool:
 
 def accuracy_on_real(subject: Subject, classifier: Classifier, judged: Judgement) -> AccuracyResult:
     """How often the judge itself is right, on real test images."""
-    truth = subject.test.truth
+    truth = subject.judged_test.truth
     metric = Accuracy(
-        subject.names, label="classifier-accuracy", protocol=Protocol(extractor=classifier.extractor)
+        subject.judged.names, label="classifier-accuracy", protocol=Protocol(extractor=classifier.extractor)
     )
     metric.update(judged.answers, truth.codes, truth.observed)
     return metric.compute()

@@ -83,8 +83,8 @@ def compared_rows(subject: Subject) -> Tensor:
 def _diversity(subject: Subject, extractor: str) -> Diversity:
     """Entropy of the judge's answers beside that of the model's own marginals."""
     return Diversity(
-        subject.names,
-        subject.label_counts,
+        subject.judged.names,
+        subject.judged.label_counts,
         model=own_entropies(subject.model, {}, subject.names),
         protocol=Protocol(extractor=extractor, seed=subject.effort.seed, settings={"given": "nothing"}),
     )

@@ -28,7 +28,7 @@ def evaluate_run(subject: Subject) -> Findings:
     if isinstance(subject.model, BoundsLikelihood):
         subject.say("bounds on the likelihood of test images")
         report.add(image_bounds(subject))
-    if isinstance(subject.model, Imputes):
+    if isinstance(subject.model, Imputes) and subject.names:
         subject.say("filling in the labels of test images")
         report.add(imputation(subject))
     conditioned = _judged(subject, report) if isinstance(subject.model, Samples) else []
@@ -41,9 +41,10 @@ def _judged(subject: Subject, report: Report) -> list[ConditionedSamples]:
     real = classifier.judge(subject.test.x)
     report.add(accuracy_on_real(subject, classifier, real))
     subject.say("generating and judging")
-    for result in (*requested_attributes(subject, classifier, real), *likeness(subject, classifier, real)):
+    asked = requested_attributes(subject, classifier, real) if subject.names else []
+    for result in (*asked, *likeness(subject, classifier, real)):
         report.add(result)
-    conditioned = conditioned_samples(subject, classifier)
+    conditioned = conditioned_samples(subject, classifier) if subject.names else []
     for item in conditioned:
         report.add(item.result)
     if subject.effort.inception is not None:

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, load_model, model_input
+from tnprior_cli.config import DataSection
 from tnprior_cli.given import Condition
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
@@ -63,6 +65,28 @@ class Subject:
         return self._data("test")
 
     @cached_property
+    def judged(self) -> Objects:
+        """What the judge knows of the objects."""
+        return objects_of(self.judged_train)
+
+    @cached_property
+    def judged_train(self) -> Dataset:
+        """The training split with the attributes that the judge learns.
+
+        Those of the run; where it has none, all of the data set, so that there are features to compare in.
+        """
+        return self.train if self.names else build_data(self._all_attributes, "train")
+
+    @cached_property
+    def judged_test(self) -> Dataset:
+        """The test split with the attributes that the judge learns."""
+        return self.test if self.names else build_data(self._all_attributes, "test")
+
+    @property
+    def _all_attributes(self) -> DataSection:
+        return self.run.config.data.model_copy(update={"attributes": None})
+
+    @cached_property
     def model(self) -> Any:
         """The trained model."""
         return load_model(self.run, self.device)
@@ -75,7 +99,7 @@ class Subject:
     @property
     def label_counts(self) -> list[int]:
         """The number of labels of every attribute."""
-        return [len(item.labels) for item in self.run.objects.attributes]
+        return self.run.objects.label_counts
 
     def test_pieces(self, limit: int | None = None) -> Iterator[tuple[slice, tuple[Tensor, Tensor, Tensor]]]:
         """The test images piece by piece, with every label hidden: rows and (x, codes, observed)."""

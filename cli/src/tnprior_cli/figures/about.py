@@ -12,7 +12,7 @@ def about(subject: Subject) -> tuple[str, str]:
 def _what(subject: Subject) -> str:
     config, objects, data = subject.run.config, subject.run.objects, subject.train
     channels, height, width = objects.shape
-    joint = "" if config.prior.kind == "normal" else " over latents and attributes"
+    joint = " over latents and attributes" if config.prior.kind != "normal" and objects.names else ""
     prior = f" and a {config.prior.words()} prior{joint}" if isinstance(subject.model, HasPrior) else ""
     parameters = sum(p.numel() for p in subject.model.parameters())
     hidden = f", {config.data.missing:.0%} of whose labels were hidden from it" if config.data.missing else ""
@@ -20,10 +20,11 @@ def _what(subject: Subject) -> str:
     attributes = (
         f"{len(objects.names)} attributes ({names})" if len(objects.names) > 1 else f"the attribute {names}"
     )
+    labelled = f" with {attributes}{hidden}" if objects.names else ""
     return (
         f"A {config.model.family.upper()} with {config.model.latents} latents{prior} ({parameters:,} parameters), "
         f"trained on {len(data):,} images of “{data.card.name}” ({height} x {width} pixels, "
-        f"{'gray' if channels == 1 else 'colour'}) with {attributes}{hidden}."
+        f"{'gray' if channels == 1 else 'colour'}){labelled}."
     )
 
 

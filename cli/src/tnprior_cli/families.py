@@ -1,0 +1,133 @@
+"""From the settings of a model to a model: the only place that knows which networks a family has."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from tnprior_cli.attributes import Objects
+from tnprior_cli.config import GanSection, RunConfig
+from tnprior_cli.priors import build_prior
+from tnprior_models import (
+    CVAE,
+    GAN,
+    VAE,
+    Bernoulli,
+    ClippedWasserstein,
+    ConvCritic,
+    ConvDecoder,
+    ConvEncoder,
+    ConvFeatures,
+    ConvGenerator,
+    DenseHead,
+    Game,
+    LabelledCode,
+    MinMax,
+    NonSaturating,
+    Pathwise,
+    PenalizedWasserstein,
+    Reinforce,
+    ReparametrizedMeans,
+    channel_norms,
+    sample_norms,
+)
+from tnprior_models import Gaussian as GaussianPixels
+
+SLOPE = 2.0
+"""Gradients with respect to images in [0, 1] are twice those in [-1, 1], where slope and weight of the penalty are
+usually counted."""
+
+
+def build_family(config: RunConfig, objects: Objects) -> nn.Module:
+    """The model of a configuration, initialised from torch's global generator and the configuration's seed."""
+    built: nn.Module = _FAMILIES[config.model.family](config, objects)
+    return built
+
+
+def compiled_parts(config: RunConfig) -> tuple[str, ...]:
+    """The submodules that are worth compiling."""
+    return _COMPILED[config.model.family]
+
+
+def _vae(config: RunConfig, objects: Objects) -> VAE:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    encoder = ConvEncoder(objects.shape, latent_size=size, width=width, hidden=hidden)
+    return VAE(
+        encoder,
+        ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        build_prior(config, objects, encoder),
+        information_weight=config.model.information_weight,
+        **_common(config),
+    )
+
+
+def _cvae(config: RunConfig, objects: Objects) -> CVAE:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    labels = _label_count(objects)
+    trunk = ConvFeatures(objects.shape, width=width)
+    return CVAE(
+        trunk,
+        DenseHead(trunk.size, labels, hidden=hidden),
+        LabelledCode(trunk.size, labels, latent_size=size, hidden=hidden),
+        ConvDecoder(objects.shape, latent_size=size + labels, width=width, hidden=hidden),
+        build_prior(config, objects),
+        **_common(config),
+    )
+
+
+def _gan(config: RunConfig, objects: Objects) -> GAN:
+    size, width = config.model.latents, config.model.width
+    return GAN(
+        ConvGenerator(objects.shape, latent_size=size, width=width),
+        ConvCritic(objects.shape, labels=_label_count(objects), width=width),
+        build_prior(config, objects),
+        _GAMES[config.gan.game](config.gan, {"learning_rate": config.train.lr, **_pace(config.gan)}),
+        _ESTIMATORS[config.gan.estimator](config.gan),
+        label_weight=config.gan.label_weight,
+        prior_learning_rate=config.train.prior_lr,
+    )
+
+
+def _label_count(objects: Objects) -> int:
+    return sum(len(item.labels) for item in objects.attributes)
+
+
+def _common(config: RunConfig) -> dict[str, Any]:
+    """What every model with a likelihood is told."""
+    return {
+        "likelihood": _LIKELIHOODS[config.model.likelihood](),
+        "attribute_weight": config.model.attribute_weight,
+        "kl_weight": config.model.kl_weight,
+        "samples": config.model.samples,
+        "learning_rate": config.train.lr,
+        "prior_learning_rate": config.train.prior_lr,
+    }
+
+
+def _pace(gan: GanSection) -> dict[str, int]:
+    return {} if gan.critic_steps is None else {"critic_steps": gan.critic_steps}
+
+
+def _penalized(gan: GanSection, played: dict[str, Any]) -> PenalizedWasserstein:
+    norms = {"sample": sample_norms, "channel": channel_norms}[gan.norm]
+    return PenalizedWasserstein(**played, weight=gan.penalty / SLOPE**2, slope=SLOPE, norms=norms)
+
+
+_FAMILIES: dict[str, Callable[[RunConfig, Objects], nn.Module]] = {"vae": _vae, "cvae": _cvae, "gan": _gan}
+_COMPILED = {
+    "vae": ("encoder", "decoder"),
+    "cvae": ("trunk", "encoder", "decoder"),
+    "gan": ("generator", "critic"),
+}
+_LIKELIHOODS: dict[str, Any] = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
+_GAMES: dict[str, Callable[[GanSection, dict[str, Any]], Game]] = {
+    "wgan-gp": _penalized,
+    "wgan": lambda gan, played: ClippedWasserstein(**played, clip=gan.clip),
+    "minmax": lambda _, played: MinMax(**played),
+    "nonsaturating": lambda _, played: NonSaturating(**played),
+}
+_ESTIMATORS: dict[str, Any] = {
+    "pathwise": lambda gan: Pathwise(floor=gan.floor),
+    "means": lambda _: ReparametrizedMeans(),
+    "reinforce": lambda _: Reinforce(),
+}

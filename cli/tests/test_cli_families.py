@@ -1,0 +1,180 @@
+"""Every family of models with every prior it takes, from settings to samples; models of equal size; no attributes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tnprior_cli.attributes import Objects, RunAttribute
+from tnprior_cli.errors import UsageError
+from tnprior_cli.matched import matched, parameter_count
+from tnprior_cli.settings import resolve
+
+DIGITS = Objects((1, 8, 8), (RunAttribute("digit", tuple("0123456789")),))
+NO_SIZE = ("prior.components=none", "prior.rank=none", "prior.spread=none")
+PLAYED = ("model.family=gan", "train.validation=0", "gan.critic_steps=2")
+PRIORS = {
+    "train": ("prior.kind=train",),
+    "ring": ("prior.kind=ring",),
+    "mixture": ("prior.kind=mixture",),
+    "normal": ("prior.kind=normal", *NO_SIZE),
+    "ring behind a flow": ("prior.kind=ring", "prior.flow=2", "prior.flow_hidden=8"),
+    "normal behind a flow": ("prior.kind=normal", *NO_SIZE, "prior.flow=2", "prior.flow_hidden=8"),
+    "fixed ring": ("prior.kind=ring", "prior.fixed=true"),
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]):
+    """Trains a small model on the digits, once for each choice of settings."""
+    from tnprior_cli.main import main
+
+    made: dict[tuple[str, ...], Path] = {}
+
+    def train(*settings: str) -> Path:
+        if settings not in made:
+            path = tmp_path_factory.mktemp("families") / "run"
+            words = [
+                word
+                for text in ("prior.initialize=none", "train.epochs=1", *settings)
+                for word in ("-s", text)
+            ]
+            assert main(["train", "digits", "--missing", "0.3", *tiny, *words, "-o", str(path), "-q"]) == 0
+            made[settings] = path
+        return made[settings]
+
+    return train
+
+
+@pytest.mark.parametrize("prior", [*PRIORS, "vamp"])
+def test_a_vae_takes_every_prior(prior: str, trained, tnp, tmp_path: Path) -> None:
+    run = trained(*PRIORS.get(prior, ("prior.kind=vamp", "prior.components=6")))
+    assert tnp("sample", run, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+    assert (tmp_path / "threes" / "grid.png").is_file()
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_gan_takes_every_prior_without_an_encoder(prior: str, trained, tnp, tmp_path: Path) -> None:
+    estimator = "means" if prior == "mixture" else "reinforce" if "flow" in prior else "pathwise"
+    run = trained(*PLAYED, f"gan.estimator={estimator}", *PRIORS[prior])
+    assert tnp("sample", run, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+    shown = tnp("info", run, "--json").json
+    assert shown["model"]["family"] == "gan"
+    assert "Samples" in shown["can"]
+    terms = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    learned = prior not in ("fixed ring",) and not prior.startswith("normal (")
+    assert ("prior/loss" in terms) == learned
+
+
+@pytest.mark.parametrize("game", ["wgan", "minmax", "nonsaturating"])
+def test_every_game_is_played(game: str, trained, tnp, tmp_path: Path) -> None:
+    run = trained(*PLAYED, f"gan.game={game}", "prior.kind=ring")
+    assert tnp("sample", run, "-n", "2", "-o", tmp_path / "two").code == 0
+
+
+def test_a_gan_is_evaluated_and_says_what_it_cannot_do(trained, tnp, tmp_path: Path) -> None:
+    run = trained(*PLAYED, "prior.kind=ring")
+    answer = tnp(
+        "eval", run, "-n", "20", "--classifier-steps", "12", "-o", tmp_path / "report.json", "--json"
+    )
+    assert answer.code == 0, answer.err
+    assert {"generated-accuracy", "classifier-frechet"} <= set(answer.json["values"])
+    assert not any(name.startswith(("bound/", "imputation")) for name in answer.json["values"])
+    assert (tmp_path / "report.html").is_file()
+    refused = tnp("impute", run, "digits", "-o", tmp_path / "filled.csv")
+    assert refused.code == 2
+    assert "GAN" in refused.error
+    assert not (tmp_path / "filled.csv").exists()
+
+
+def test_a_gan_continues_where_it_stopped(trained, tnp, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    words = [word for text in ("prior.initialize=none", *PLAYED, "prior.kind=ring") for word in ("-s", text)]
+    for name, parts in (("whole", ["2"]), ("parts", ["1", "2"])):
+        for epochs in parts:
+            more = ["--resume"] if epochs == "2" and len(parts) > 1 else []
+            assert tnp("train", "digits", *tiny, *words, "-s", f"train.epochs={epochs}", *more,
+                       "-o", tmp_path / name, "-q").code == 0  # fmt: skip
+    from safetensors.numpy import load_file
+
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all((whole[name] == parts[name]).all() for name in whole)
+
+
+def test_a_model_without_attributes(trained, tnp, tmp_path: Path) -> None:
+    run = trained("data.attributes=[]", "prior.kind=ring", "model.attribute_weight=1")
+    assert tnp("sample", run, "-n", "4", "-o", tmp_path / "free").code == 0
+    refused = tnp("sample", run, "--given", "digit=3", "-o", tmp_path / "threes")
+    assert refused.code == 2
+    assert "digit" in refused.error
+    assert tnp("impute", run, "digits", "-o", tmp_path / "filled.csv").code == 2
+    answer = tnp("eval", run, "-n", "20", "-k", "2", "--bounded", "20", "--classifier-steps", "12", "--json")
+    assert answer.code == 0, answer.err
+    assert {"bound/elbo", "classifier-frechet", "classifier-accuracy", "diversity/digit"} <= set(
+        answer.json["values"]
+    )
+    assert "generated-accuracy" not in answer.json["values"]
+    card = (run / "README.md").read_text()
+    assert "--given" not in card
+    assert "tnp impute" not in card
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("model.family=gan",), "train.validation"),
+        ((*PLAYED, "prior.kind=vamp"), "no encoder"),
+        ((*PLAYED, "prior.initialize=clusters"), "no codes"),
+        (("prior.kind=vamp", "prior.initialize=clusters"), "behind an encoder or a flow"),
+        (("prior.flow=2", "prior.initialize=clusters"), "behind an encoder or a flow"),
+        (("prior.kind=vamp", "prior.order=random"), "no order"),
+        (("prior.fixed=true", "prior.finish=3"), "fixed"),
+        (("model.parameters=10",), "expected at least"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+)
+def test_what_does_not_go_together_is_one_line(settings, message: str, tnp, tmp_path: Path) -> None:
+    words = [word for text in settings for word in ("-s", text)]
+    answer = tnp("train", "digits", *words, "-o", tmp_path / "run")
+    assert answer.code == 2
+    assert message in answer.error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("family", ["vae", "gan"])
+@pytest.mark.parametrize("prior", PRIORS)
+def test_matched_models_have_as_many_parameters(family: str, prior: str) -> None:
+    budget = 120_000
+    settings = [f"model.parameters={budget}", "model.width=7", *PRIORS[prior]]
+    config = resolve("digits", settings + (list(PLAYED) if family == "gan" else []))
+    found = matched(config, DIGITS)
+    count = parameter_count(found, DIGITS)
+    assert count <= budget
+    wider = found.model_copy(
+        update={"model": found.model.model_copy(update={"width": found.model.width + 1})}
+    )
+    assert parameter_count(wider.model_copy(), DIGITS) > budget
+    if family == "vae":
+        assert count > 0.98 * budget  # dense units are small change
+
+
+def test_a_budget_too_small_for_the_prior_is_refused() -> None:
+    config = resolve("digits", ["model.parameters=1000"])
+    with pytest.raises(UsageError, match="expected at least"):
+        matched(config, DIGITS)
+
+
+def test_a_matched_run_is_rebuilt_as_it_was_trained(trained, tnp, tmp_path: Path) -> None:
+    run = trained("model.parameters=60000", "prior.kind=ring")
+    counts = tnp("info", run, "--json").json["parameters"]
+    assert 0.95 * 60000 < counts["total"] <= 60000
+
+
+def test_a_vamp_prior_starts_from_examples(trained) -> None:
+    from safetensors.numpy import load_file
+
+    run = trained("prior.kind=vamp", "prior.components=6", "train.prior_lr=1e-12")
+    inputs = load_file(run / "model.safetensors")["prior.inputs"]
+    import tnprior_data
+
+    examples = tnprior_data.load("digits").x.numpy() / 255
+    assert all(abs(examples - one).max(axis=(1, 2, 3)).min() < 1e-3 for one in inputs)
