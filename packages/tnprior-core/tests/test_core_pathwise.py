@@ -326,3 +326,39 @@ def test_a_floor_bounds_the_gradient_between_distant_modes():
     ]
     assert slopes[0] > 1e4
     assert slopes[1] == pytest.approx(0.25 / 0.01, rel=1e-3)
+
+
+def kept(make):
+    """What `make` returns, and the numbers that it keeps for its backward pass."""
+    storages = {}
+
+    def note(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // tensor.itemsize
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        found = make()
+    return found, sum(storages.values())
+
+
+@pytest.mark.parametrize("known", [{}, {"a": torch.arange(9000) % 2, "z20": Noisy(0.3, 0.5)}])
+def test_a_long_ring_is_followed_in_pieces(known):
+    """9000 draws keep fewer numbers than two times 4500, and their gradients are the sum of the two."""
+    sites = [Gaussian(f"z{k}", 3) for k in range(30)]
+    sites.insert(17, Categorical("a"))
+    prior = TensorRingPrior(sites, rank=8, order=[*range(5, 31), *range(5)]).double()
+    q, weight = prior().condition(known), torch.randn(31, dtype=torch.float64)
+    drawn = q.sample(() if q.batch_shape else (9000,), seed=1)
+    whole, few = kept(lambda: attach_paths(q, drawn, floor=0.0))
+    assert whole.equal(drawn)
+    found = gradients(prior, torch.tanh(whole @ weight).sum())
+    expected, many = torch.zeros_like(found), 0
+    for half in (slice(4500), slice(4500, None)):
+        part = {name: word[half] if isinstance(word, torch.Tensor) else word for name, word in known.items()}
+        paths, numbers = kept(
+            lambda part=part, half=half: attach_paths(prior().condition(part), drawn[half], floor=0.0)
+        )
+        expected, many = expected + gradients(prior, torch.tanh(paths @ weight).sum()), many + numbers
+    assert expected.abs().max() > 1
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert few < many / 4

@@ -2,22 +2,34 @@
 
 A filter visits the sites in its order. `weights(site)` are the probabilities of the site's components given the
 evidence and the values that were learned, and `learn(site, rows)` adds the site's own value. Both carry gradients:
-sampling by the chain rule, made differentiable.
+sampling by the chain rule, made differentiable. `follow` asks both at every site, and keeps less for the backward pass
+than it must where that would be a lot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import pairwise
+from math import ceil, isqrt
+from typing import Any, Final, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from tnprior_core.contract import opening, transfer
-from tnprior_core.messages import rescale_rows, right_messages
+from tnprior_core.messages import closing, rescale_rows, right_messages
 from tnprior_core.scaled import Scaled
 
-__all__ = ["ChainFilter", "Filter", "SumFilter"]
+__all__ = ["ChainFilter", "Filter", "Step", "SumFilter"]
+
+Step: TypeAlias = Callable[[int, Tensor], tuple[Tensor, Tensor]]
+"""A site and the probabilities of its components -> a number per draw (S,), and what its value says, (S, N_k)."""
+
+_KEPT: Final = {"cpu": 1 << 24}
+_KEPT_ON_DEVICE: Final = 1 << 28
+"""Numbers of one message per site and draw that are kept for the backward pass before some are computed twice."""
 
 
 class Filter(Protocol):
@@ -34,6 +46,13 @@ class Filter(Protocol):
 
     def learn(self, site: int, log_density: Tensor) -> None:
         """Take in the value of this site, `log p(value | s_k)` (S, N_k) up to a constant per draw."""
+        ...
+
+    def follow(self, sites: frozenset[int], step: Step, draws: int) -> dict[int, Tensor]:
+        """Visit the sites with S draws, learn what `step` says and return its numbers, by site.
+
+        `step` must be a function of its arguments alone: it may be called a second time in the backward pass.
+        """
         ...
 
 
@@ -67,6 +86,10 @@ class SumFilter:
         """Let the components explain the value."""
         self.learned = self.learned + log_density
 
+    def follow(self, sites: frozenset[int], step: Step, draws: int) -> dict[int, Tensor]:
+        """Visit the sites one after the other."""
+        return _visit(self, sites, step)
+
 
 class ChainFilter:
     """The filter of a train or ring: a message from the left that meets those from the right.
@@ -76,8 +99,14 @@ class ChainFilter:
     order
         the site at each place.
 
+    left, right
+        the messages at both ends where the rows and cores are a part of a longer chain.
+
     `p(s | before, evidence)` is proportional to `w[s] <L, Q[s] R>`, and the value of the site turns `L` into
-    `L sum_s p(value | s) Q[s]`. A train keeps O(K S N m) numbers for the backward pass, a ring O(K S m^2).
+    `L sum_s p(value | s) Q[s]`. For the backward pass a train keeps O(K S N m) numbers and a ring O(K S m^2). Where
+    that is a lot, `follow` keeps the messages at every sqrt(K)-th site alone and computes the others twice, which is
+    O(sqrt(K) S m^2), also where every draw has evidence of its own (Chen et al. 2016, "Training deep nets with
+    sublinear memory cost").
 
     >>> rows, cores = [torch.ones(1, 2)] * 2, [torch.eye(2).unsqueeze(1), torch.eye(2).unsqueeze(2)]
     >>> found = ChainFilter(rows, cores, (0, 1), closed=False)
@@ -89,16 +118,79 @@ class ChainFilter:
     """
 
     def __init__(
-        self, rows: Sequence[Tensor], cores: Sequence[Tensor], order: Sequence[int], *, closed: bool
+        self,
+        rows: Sequence[Tensor],
+        cores: Sequence[Tensor],
+        order: Sequence[int],
+        *,
+        closed: bool,
+        left: Scaled | None = None,
+        right: Scaled | None = None,
     ) -> None:
-        """Send the messages from the right."""
-        self.rows, self.cores, self.order = rows, cores, tuple(order)
-        self.transfers = [transfer(row, core) for row, core in zip(rows, cores, strict=True)]
-        self.rights = right_messages(self.transfers, cores, closed=closed)
-        start = opening(cores[0], closed=closed)
-        self.left = Scaled(start, start.new_zeros(1, start.shape[1]))
+        """Stand before the first site."""
+        self.rows, self.cores, self.order, self.closed = rows, cores, tuple(order), closed
+        self.left = _unscaled(opening(cores[0], closed=closed)) if left is None else left
+        self.right = closing(cores[-1], closed=closed) if right is None else right
         self.place = 0
         self.ahead: Tensor | None = None
+
+    @cached_property
+    def transfers(self) -> list[Tensor]:
+        """`sum_s w[s] Q[s]` of every site, (S or 1, m, m')."""
+        return [transfer(row, core) for row, core in zip(self.rows, self.cores, strict=True)]
+
+    @cached_property
+    def rights(self) -> list[Scaled]:
+        """The messages from the right, from the one before the first site to the one after the last."""
+        return right_messages(self.transfers, self.right)
+
+    def follow(self, sites: frozenset[int], step: Step, draws: int) -> dict[int, Tensor]:
+        """Visit the sites one after the other, in pieces that are computed again where all of it were too much."""
+        count = len(self.cores)
+        message = self.left.value.shape[1] * max(core.shape[1] for core in self.cores)
+        width = 1 if self.closed else max(core.shape[0] for core in self.cores)
+        kept = _KEPT.get(self.cores[0].device.type, _KEPT_ON_DEVICE)
+        if count * draws * message * width <= kept or not torch.is_grad_enabled():
+            return _visit(self, sites, step)
+        length = ceil(count / isqrt(count))
+        return self._in_pieces([*range(0, count, length), count], sites, step)
+
+    def _in_pieces(self, ends: Sequence[int], sites: frozenset[int], step: Step) -> dict[int, Tensor]:
+        """Messages from the right first, then the sites; only what passes from piece to piece is kept."""
+        pieces = list(pairwise(ends))
+        rights = [self.right]
+        for piece in reversed(pieces[1:]):
+            rights.append(Scaled(*_again(partial(self._before, piece), *rights[-1])))
+        moves: dict[int, Tensor] = {}
+        left = self.left
+        for piece, right in zip(pieces, reversed(rights), strict=True):
+            found, *message = _again(partial(self._within, piece, sites, step), *left, *right)
+            moves.update(found)
+            left = Scaled(*message)
+        return moves
+
+    def _before(self, piece: tuple[int, int], value: Tensor, log_scale: Tensor) -> Scaled:
+        """The message from the right that leaves a piece."""
+        return self._part(piece, None, Scaled(value, log_scale)).rights[0]
+
+    def _within(
+        self, piece: tuple[int, int], sites: frozenset[int], step: Step, *ends: Tensor
+    ) -> tuple[dict[int, Tensor], Tensor, Tensor]:
+        """What `step` says within a piece, and the message from the left that leaves it."""
+        part = self._part(piece, Scaled(*ends[:2]), Scaled(*ends[2:]))
+        found = _visit(part, sites, step)
+        part.pass_over()
+        return found, *part.left
+
+    def _part(self, piece: tuple[int, int], left: Scaled | None, right: Scaled) -> ChainFilter:
+        own = slice(*piece)
+        chain = self.rows[own], self.cores[own], self.order[own]
+        return ChainFilter(*chain, closed=self.closed, left=left, right=right)
+
+    def pass_over(self) -> None:
+        """Move over the sites that are left."""
+        while self.place < len(self.order):
+            self._move(self.left.value @ self.transfers[self.place])
 
     def weights(self, site: int) -> Tensor:
         """Move to the site, over those between, and weigh its components."""
@@ -134,3 +226,21 @@ class ChainFilter:
             return left.flatten(1) @ behind.flatten(1).mT
         around = left.mT @ right.value  # (S, m, m')
         return around.flatten(1) @ core.flatten(1).mT
+
+
+def _visit(found: Filter, sites: frozenset[int], step: Step) -> dict[int, Tensor]:
+    moves: dict[int, Tensor] = {}
+    for site in found.order:
+        if site in sites:
+            moves[site], told = step(site, found.weights(site))
+            found.learn(site, told)
+    return moves
+
+
+def _again(work: Callable[..., Any], *inputs: Tensor) -> Any:
+    """Do the work now and, if its results get a gradient, a second time then instead of keeping what it computed."""
+    return checkpoint(work, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
+def _unscaled(value: Tensor) -> Scaled:
+    return Scaled(value, value.new_zeros(value.shape[:2]))

@@ -60,15 +60,17 @@ def attach_paths(p: SiteDistribution, drawn: Tensor, *, floor: float) -> Tensor:
     knowledge = p.knowledge if which is None else p.knowledge.select(which)
     sites = frozenset(p.visible).intersection(p.legs.continuous)
     laws = _laws(p, knowledge, drawn, sites)
-    found = p._filter(p.legs.blocks(knowledge, p._like()), sites)
-    columns = list(drawn.unbind(1))
-    for site in (site for site in found.order if site in sites):
+
+    def step(site: int, weights: Tensor) -> tuple[Tensor, Tensor]:
         law = laws[site]
-        move = _move(law, found.weights(site), floor)
-        move = _hold_known(move, knowledge, site)
-        columns[site] = columns[site] + move
-        found.learn(site, law.log_density + law.slope * move.unsqueeze(1))
-    return torch.stack(columns, 1)
+        move = _hold_known(_move(law, weights, floor), knowledge, site)
+        return move, law.log_density + law.slope * move.unsqueeze(1)
+
+    found = p._filter(p.legs.blocks(knowledge, p._like()), sites)
+    moves = found.follow(sites, step, len(drawn))
+    return torch.stack(
+        [column + moves[site] if site in moves else column for site, column in enumerate(drawn.unbind(1))], 1
+    )
 
 
 def _move(law: _Law, weights: Tensor, floor: float) -> Tensor:

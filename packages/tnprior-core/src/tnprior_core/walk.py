@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tnprior_core.contract import opening, transfer
-from tnprior_core.messages import right_messages
+from tnprior_core.messages import closing, right_messages
 
 __all__ = ["pick", "walk_states"]
 
@@ -38,16 +38,16 @@ def walk_states(
     """
     count = len(rows)
     transfers = [transfer(row, core) for row, core in zip(rows, cores, strict=True)]
-    messages = right_messages(transfers, cores, closed=closed)
+    messages = right_messages(transfers, closing(cores[-1], closed=closed))
     rights = [message.value for message in messages]
     scale = messages[0].log_scale
-    closing, bond = _draw_closing(rights[0], scale, cores[0], uniform[0], which, closed=closed)
+    last, bond = _draw_closing(rights[0], scale, cores[0], uniform[0], which, closed=closed)
     bonds = [bond]
     for k in range(count - 1 if closed else count):
-        bond = _draw_bond(transfers[k], rights[k + 1], bond, closing, uniform[1 + k], which)
+        bond = _draw_bond(transfers[k], rights[k + 1], bond, last, uniform[1 + k], which)
         bonds.append(bond)
     if closed:
-        bonds.append(closing)
+        bonds.append(last)
     states = uniform.new_empty(count, uniform.shape[1], dtype=torch.int32)
     for k in range(count):
         states[k] = _draw_component(rows[k], cores[k], bonds[k], bonds[k + 1], uniform[1 + count + k], which)
