@@ -69,7 +69,7 @@ def test_resuming_extends_and_ends_where_one_run_would(digits_run: Path, tnp, tm
         (["digits", "-s", "data.attributes=digt"], "did you mean 'digit'"),
         (["digits", "-d", "gpu"], "unknown device 'gpu'"),
         (["digits", "-d", "cuda:77"], "CUDA devices found"),
-        (["digits", "-s", "prior.kind=mixture", "-s", "prior.initialize=clusters"], "set order, start and"),
+        (["digits", "-s", "prior.kind=mixture", "-s", "prior.initialize=mixtures"], "set order and start"),
         (["digits", "-s", "prior.order=information"], "set initialize too"),
         (["digits", "--devices", "0"], "--devices"),
         (["digits", "--no-such-option"], "--no-such-option"),
