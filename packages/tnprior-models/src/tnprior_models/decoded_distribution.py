@@ -45,6 +45,14 @@ class DecodedDistribution:
     Args:
         prior: whose distribution it is.
         asked: what is known of the attributes; None for nothing.
+
+    >>> from tnprior_core import Gaussian
+    >>> from tnprior_core import Categorical as Attribute
+    >>> from tnprior_models import DecodedPrior, DenseHead, LabelExperts
+    >>> prior = DecodedPrior([Gaussian("z"), Attribute("hat")], DenseHead(1, 2), LabelExperts(2, 1))
+    >>> p = DecodedDistribution(prior).condition({"hat": "1"})
+    >>> p.marginal("hat").probs, bool(p.log_evidence < 0)
+    (tensor([0., 1.]), True)
     """
 
     def __init__(self, prior: DecodedPrior, asked: Mixture | None = None) -> None:

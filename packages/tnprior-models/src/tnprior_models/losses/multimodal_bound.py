@@ -50,6 +50,12 @@ def encoder_divergence(joint: Distribution, single: Distribution) -> Float[Tenso
 
     At its least, with everything else fixed, the mean and variance of q(z|y) are those of the codes of all
     objects with these labels. Source: Suzuki et al. 2016, equation 5 (JMVAE-kl).
+
+    >>> import torch
+    >>> from torch.distributions import Independent, Normal
+    >>> joint, single = (Independent(Normal(torch.full((1, 1), m), 1.0), 1) for m in (0.0, 2.0))
+    >>> encoder_divergence(joint, single)
+    tensor(2.)
     """
     return kl_divergence(joint, single).mean()
 
@@ -73,6 +79,12 @@ def frozen_bound(
         log_likelihood: codes (S, B, d) -> log p(m|z), (S, B); its parameters fixed, so that only q learns.
         weight: w.
         samples: S.
+
+    >>> import torch
+    >>> from torch.distributions import Independent, Normal
+    >>> q = Independent(Normal(torch.zeros(1, 1), 1.0), 1)
+    >>> frozen_bound(q, q, lambda z: torch.full((3, 1), -2.0), weight=5.0, samples=3)
+    (tensor(-10.), tensor(-2.))
     """
     fit = log_likelihood(single.rsample((samples,))).mean()
     kl = kl_divergence(single, prior).mean()
