@@ -60,9 +60,10 @@ class ModelSection(Section):
     """The encoder, the decoder and the bound."""
 
     family: Annotated[
-        Literal["vae", "cvae", "gan"],
+        Literal["vae", "cvae", "jmvae", "telbo", "gan"],
         Field(
-            description="the kind of model; a cvae has labels in encoder and decoder, a gan has no encoder"
+            description="the kind of model; a cvae has labels in encoder and decoder, jmvae and telbo (a product of "
+            "experts) a label encoder, a gan has no encoder"
         ),
     ] = "vae"
     latents: Annotated[Count, Field(description="dimensions of the code z")] = 16
@@ -78,6 +79,13 @@ class ModelSection(Section):
         Weight,
         Field(description="weight of the labels read back from generated objects, in a vae; 0 for none"),
     ] = 0.0
+    alignment_weight: Annotated[
+        Positive | None,
+        Field(
+            description="in a jmvae of its encoders' divergences (none: 0.1), in a telbo of log p(y|z) in the "
+            "labels' own bound (none: 50)"
+        ),
+    ] = None
     parameters: Annotated[
         Count | None,
         Field(
@@ -291,9 +299,23 @@ class RunConfig(Section):
                 f"a cvae keeps codes and labels apart, which a {self.prior.kind} prior joins; set prior.kind to "
                 "normal, and components and spread to none"
             )
+        if self.model.family in ("jmvae", "telbo"):
+            self._decodes_labels()
+        elif self.model.alignment_weight is not None:
+            raise ValueError(
+                f"a {self.model.family} has nothing to align; set model.alignment_weight to none"
+            )
         if self.model.family == "gan":
             self._plays()
         return self
+
+    def _decodes_labels(self) -> None:
+        prior = self.prior
+        if prior.kind != "normal" or prior.rank is not None or prior.flow or prior.fixed:
+            raise ValueError(
+                f"a {self.model.family} has N(0, I) codes and reads the labels off them; set prior.kind to normal, "
+                "prior.components, rank and spread to none, flow to 0 and fixed to false"
+            )
 
     def _plays(self) -> None:
         prior, train = self.prior, self.train

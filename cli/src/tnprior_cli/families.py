@@ -11,7 +11,10 @@ from tnprior_cli.priors import build_prior
 from tnprior_models import (
     CVAE,
     GAN,
+    JMVAE,
+    TELBO,
     VAE,
+    Alignment,
     Bernoulli,
     ClippedWasserstein,
     ConvCritic,
@@ -19,10 +22,15 @@ from tnprior_models import (
     ConvEncoder,
     ConvFeatures,
     ConvGenerator,
+    DecodedPrior,
+    DenseCode,
     DenseHead,
     Game,
+    LabelCode,
+    LabelExperts,
     LabelledCode,
     MinMax,
+    MultimodalVAE,
     NonSaturating,
     Pathwise,
     PenalizedWasserstein,
@@ -75,6 +83,36 @@ def _cvae(config: RunConfig, objects: Objects) -> CVAE:
     )
 
 
+def _jmvae(config: RunConfig, objects: Objects) -> MultimodalVAE:
+    encoder = LabelCode(_label_count(objects), config.model.latents, hidden=config.model.hidden)
+    weight = config.model.alignment_weight
+    return _multimodal(config, objects, encoder, JMVAE() if weight is None else JMVAE(weight))
+
+
+def _telbo(config: RunConfig, objects: Objects) -> MultimodalVAE:
+    encoder = LabelExperts(_label_count(objects), config.model.latents)
+    weight = config.model.alignment_weight
+    return _multimodal(config, objects, encoder, TELBO() if weight is None else TELBO(weight))
+
+
+def _multimodal(
+    config: RunConfig, objects: Objects, label_encoder: nn.Module, alignment: Alignment
+) -> MultimodalVAE:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    labels = _label_count(objects)
+    trunk = ConvFeatures(objects.shape, width=width)
+    sites = build_prior(config, objects).sites
+    return MultimodalVAE(
+        trunk,
+        LabelledCode(trunk.size, labels, latent_size=size, hidden=hidden),
+        DenseCode(trunk.size, latent_size=size, hidden=hidden),
+        ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        DecodedPrior(sites, DenseHead(size, labels, hidden=hidden), label_encoder),
+        alignment=alignment,
+        **_common(config),
+    )
+
+
 def _gan(config: RunConfig, objects: Objects) -> GAN:
     size, width = config.model.latents, config.model.width
     return GAN(
@@ -113,10 +151,18 @@ def _penalized(gan: GanSection, played: dict[str, Any]) -> PenalizedWasserstein:
     return PenalizedWasserstein(**played, weight=gan.penalty / SLOPE**2, slope=SLOPE, norms=norms)
 
 
-_FAMILIES: dict[str, Callable[[RunConfig, Objects], nn.Module]] = {"vae": _vae, "cvae": _cvae, "gan": _gan}
+_FAMILIES: dict[str, Callable[[RunConfig, Objects], nn.Module]] = {
+    "vae": _vae,
+    "cvae": _cvae,
+    "jmvae": _jmvae,
+    "telbo": _telbo,
+    "gan": _gan,
+}
 _COMPILED = {
     "vae": ("encoder", "decoder"),
     "cvae": ("trunk", "encoder", "decoder"),
+    "jmvae": ("trunk", "decoder"),
+    "telbo": ("trunk", "decoder"),
     "gan": ("generator", "critic"),
 }
 _LIKELIHOODS: dict[str, Any] = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
