@@ -12,8 +12,11 @@ from typer.main import get_command
 from tnprior_cli.commands.data import data
 from tnprior_cli.commands.eval import evaluate
 from tnprior_cli.commands.fit_prior import fit_prior
+from tnprior_cli.commands.hop import hop
 from tnprior_cli.commands.impute import impute
 from tnprior_cli.commands.info import info
+from tnprior_cli.commands.interpolate import interpolate
+from tnprior_cli.commands.marginals import marginals
 from tnprior_cli.commands.recipes import recipes
 from tnprior_cli.commands.sample import sample
 from tnprior_cli.commands.table import table
@@ -35,6 +38,9 @@ app.command("fit-prior")(fit_prior)
 app.command("sample")(sample)
 app.command("impute")(impute)
 app.command("eval")(evaluate)
+app.command("hop")(hop)
+app.command("interpolate")(interpolate)
+app.command("marginals")(marginals)
 app.command("info")(info)
 app.command("recipes")(recipes)
 app.command("table")(table)

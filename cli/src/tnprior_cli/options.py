@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tnprior_cli.completion import complete_setting
+from tnprior_cli.completion import complete_given, complete_setting
 from tnprior_cli.output import Output
 
 Run = Annotated[Path, typer.Argument(help="A run directory, as written by `tnp train`.", metavar="RUN")]
@@ -19,6 +19,15 @@ Device = Annotated[
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", min=1, help="Objects at a time; bounds memory, changes no result.")
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given",
+        metavar="NAME=VALUE,...",
+        help="What the objects must have: male=1,hat=a|b,digit!=3,smile=? (the rest is free). Repeatable.",
+        autocompletion=complete_given,
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output at the same place.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]

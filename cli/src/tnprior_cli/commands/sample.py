@@ -5,19 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tnprior_cli.completion import complete_given
-from tnprior_cli.options import BatchSize, Device, DryRun, Json, Overwrite, Run, Seed, speaks
+from tnprior_cli.options import BatchSize, Device, DryRun, Given, Json, Overwrite, Run, Seed, speaks
 from tnprior_cli.output import Output
 
-Given = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--given",
-        metavar="NAME=VALUE,...",
-        help="What the objects must have: male=1,hat=a|b,digit!=3,smile=? (the rest is free). Repeatable.",
-        autocompletion=complete_given,
-    ),
-]
 GivenFile = Annotated[
     Path | None,
     typer.Option(

@@ -1,0 +1,50 @@
+"""The prior of a model, where it answers every question about its latents exactly."""
+
+import copy
+from typing import Any
+
+from tnprior_cli.errors import UsageError
+from tnprior_core import Flow, SiteDistribution
+from tnprior_models import HasPrior, require
+
+
+def exact_prior(model: Any) -> SiteDistribution:
+    """The model's prior over latents and attributes.
+
+    Raises:
+        CapabilityError: the model has no prior.
+        UsageError: its answers about latents are approximate.
+    """
+    found = require(model, HasPrior).prior()
+    if not isinstance(found, SiteDistribution):
+        raise UsageError(
+            f"expected an exact prior over the latents, received a {type(model).__name__} whose "
+            f"{type(found).__name__} answers approximately; a vae, cvae or gan has one"
+        )
+    return found
+
+
+def closed_prior(model: Any) -> SiteDistribution:
+    """The same, where any of the latents may be left out or conditioned on.
+
+    Raises:
+        UsageError: not behind a flow.
+    """
+    found = exact_prior(model)
+    if isinstance(found, Flow):
+        raise UsageError(
+            "behind a flow, some latents without the others have no closed form; of this run `tnp interpolate` "
+            "shows the prior, and hops and marginals need one trained with prior.flow=0"
+        )
+    return found
+
+
+def precise_prior(model: Any) -> SiteDistribution:
+    """The same in double precision: single precision loses the tails of distribution functions.
+
+    Raises:
+        UsageError: as `exact_prior`.
+    """
+    exact_prior(model)
+    found: SiteDistribution = copy.deepcopy(model.prior).double()()
+    return found
