@@ -80,7 +80,9 @@ def test_the_tables_are_listed(tnp) -> None:
     answer = tnp("table")
     assert answer.code == 0
     assert [line.split()[0] for line in answer.out.splitlines()] == list(table_names())
-    assert set(tnp("table", "--json").json) == {"ablation-digits", "ttlp-celeba", "ttlp-mnist"}
+    assert {"ablation-digits", "ttlp-celeba", "ttlp-mnist", "violation-faces"} <= set(
+        tnp("table", "--json").json
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,3 +127,17 @@ def test_a_published_number_for_a_distance_of_our_own_is_refused() -> None:
     }
     with pytest.raises(UsageError, match="a column of their own"):
         check_table(content, "here")
+
+
+def test_the_table_of_violations_holds_the_baselines_to_the_same_data() -> None:
+    definition = load_definition("violation-faces")
+    configs = {
+        cell.row.name: cell.config()
+        for cell in cells_of(definition, Request("violation-faces", Path("out"), seeds=1))
+    }
+    assert [config.model.family for config in configs.values()] == ["vae", "vae", "cvae", "jmvae", "telbo"]
+    for config in configs.values():
+        assert config.data == configs["train"].data
+        same = {name: getattr(config.model, name) for name in ("latents", "width", "hidden", "likelihood")}
+        assert all(value == getattr(configs["train"].model, name) for name, value in same.items())
+        assert (config.train.epochs, config.train.lr) == (configs["train"].train.epochs, 1e-3)
