@@ -37,7 +37,8 @@ class Estimator(Protocol):
     """An unbiased estimate of `grad E_{p(y)} E_{p(z|y)}[cost]`, the gradient with respect to p(z|y).
 
     The labels' own distribution p(y) is what the data say, not what a critic finds easiest to please: it is
-    held fixed here, and learned from observed labels. Without attributes this is `grad E_{p(z)}[cost]`.
+    held fixed here, `E_{p(y)}` draws without a gradient, and what moves it is `log_evidence` of observed labels
+    (`GAN.prior_loss` adds it). Without attributes this is `grad E_{p(z)}[cost]`.
     """
 
     def __call__(self, distribution: Any, n: int, cost: Costs) -> Estimated:
@@ -102,7 +103,8 @@ class Pathwise:
     """Gradients along the path of each sample, through `rsample` of the distribution; no scores at all.
 
     The least noisy of the three where the components overlap. Needs a distribution with `has_rsample` and a
-    cost that is differentiable in the values. Labels are drawn first, and the path is that of z given them.
+    cost that is differentiable in the values. Labels are drawn first, without a gradient, and the path is that of z
+    given them: p(y) stays where it is, see `Estimator`.
 
     Args:
         floor: handed to `rsample` if above 0: a little bias against the huge steps of rare values between
