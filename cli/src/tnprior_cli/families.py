@@ -90,7 +90,7 @@ def _jmvae(config: RunConfig, objects: Objects) -> MultimodalVAE:
 
 
 def _telbo(config: RunConfig, objects: Objects) -> MultimodalVAE:
-    encoder = LabelExperts(_label_count(objects), config.model.latents)
+    encoder = LabelExperts(_label_count(objects), config.model.latents, hidden=config.model.hidden)
     weight = config.model.alignment_weight
     return _multimodal(config, objects, encoder, TELBO() if weight is None else TELBO(weight))
 

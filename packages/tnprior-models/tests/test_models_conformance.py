@@ -90,7 +90,7 @@ MODELS = {
     "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
     "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
     "jmvae": lambda **o: multimodal(LabelCode(LABELS, D, hidden=16), JMVAE(), **o),
-    "telbo": lambda **o: multimodal(LabelExperts(LABELS, D), TELBO(), Gaussian(), **o),
+    "telbo": lambda **o: multimodal(LabelExperts(LABELS, D, hidden=16), TELBO(), Gaussian(), **o),
 }
 
 

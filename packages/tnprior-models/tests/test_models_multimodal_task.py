@@ -74,7 +74,7 @@ def test_a_trained_model_shows_what_is_asked_for_and_leaves_the_rest_free(name):
     sites = [Latent("z0"), Latent("z1"), Categorical("left"), Categorical("right")]
     encoder, alignment = {
         "jmvae": (LabelCode(4, 2, hidden=32), JMVAE()),
-        "telbo": (LabelExperts(4, 2), TELBO(10.0)),
+        "telbo": (LabelExperts(4, 2, hidden=32), TELBO(10.0)),
     }[name]
     model = MultimodalVAE(
         Flat(),
