@@ -88,9 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=20_000, help="updates of the critic")
+    parser.add_argument("--steps", type=int, default=30_000, help="updates of the critic")
     parser.add_argument(
-        "--at", type=int, nargs="+", default=[1, 12, 63, 127, 253], help="epochs of 79 updates"
+        "--at", type=int, nargs="+", default=[1, 25, 76, 152, 304, 380], help="epochs of 79 updates"
     )
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--estimator", choices=tuple(ESTIMATORS), default="means", help="that trains")

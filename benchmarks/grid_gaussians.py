@@ -12,6 +12,7 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -63,6 +64,22 @@ class Rates(NamedTuple):
 
     networks: float = 1e-3
     prior: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Held:
+    """A factor of 1 for a share of the updates, then half a cosine down to `final`.
+
+    At the full rate generator and critic circle around each other; only the decay lets them come to rest.
+    """
+
+    share: float = 0.3
+    final: float = 0.01
+
+    def __call__(self, step: int, total: int) -> float:
+        """The factor at `step`."""
+        start = round(self.share * total)
+        return 1.0 if step < start else Cosine(self.final)(step - start, total - start)
 
 
 def centres() -> Tensor:
@@ -136,7 +153,7 @@ def train(gan: GAN, steps: int, seed: int, callbacks: Sequence[Callback] = ()) -
         batch_size=BATCH,
         seed=seed,
         ema_decay=0.999,
-        schedule=Cosine(final=0.01),
+        schedule=Held(),
         validate_epochs=max(epochs, 1),
     )
     Trainer(gan, config, data, callbacks=callbacks, evaluate=evaluate).fit()
@@ -148,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=20_000, help="updates of the critic")
+    parser.add_argument("--steps", type=int, default=30_000, help="updates of the critic")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--priors", nargs="+", choices=("normal", "ring"), default=["normal", "ring"])
     parser.add_argument("--estimator", choices=tuple(ESTIMATORS), default="means")
