@@ -1,7 +1,6 @@
 """Mode hopping: each hop leaves the prior as it is and keeps what it says it keeps; what is written; refusals."""
 
 import csv
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,34 +9,8 @@ import torch
 from PIL import Image
 from scipy.stats import kstest
 
-from tnprior_cli.errors import UsageError
-from tnprior_cli.prior_views.decoded import decode_values
-from tnprior_cli.prior_views.exact import closed_prior, exact_prior
 from tnprior_cli.prior_views.hopping import hop
-from tnprior_core import (
-    Categorical,
-    FlowPrior,
-    Gaussian,
-    Legs,
-    OneOf,
-    StandardNormalPrior,
-    TensorRingPrior,
-    TensorTrain,
-    TensorTrainPrior,
-)
-from tnprior_eval import quantize
-from tnprior_models import (
-    CVAE,
-    GAN,
-    Bernoulli,
-    CapabilityError,
-    ConvCritic,
-    ConvDecoder,
-    ConvFeatures,
-    ConvGenerator,
-    DenseHead,
-    LabelledCode,
-)
+from tnprior_core import Categorical, Gaussian, Legs, OneOf, TensorRingPrior, TensorTrain
 
 SITES = [
     *(Gaussian(f"z{k}", 3) for k in range(3)),
@@ -218,49 +191,3 @@ def test_a_failure_half_way_leaves_nothing(digits_run: Path, tnp, tmp_path: Path
     assert answer.code == 1
     assert "no space left" in answer.error
     assert list(tmp_path.iterdir()) == []
-
-
-LABELLED = [Gaussian("z0", 2), Gaussian("z1", 2), Categorical("hat")]
-
-
-def cvae() -> CVAE:
-    torch.manual_seed(0)
-    trunk = ConvFeatures((1, 8, 8), width=8)
-    predictor, encoder = DenseHead(trunk.size, 2), LabelledCode(trunk.size, 2, latent_size=2)
-    decoder = ConvDecoder((1, 8, 8), latent_size=4, width=8)
-    return CVAE(trunk, predictor, encoder, decoder, StandardNormalPrior(LABELLED), Bernoulli()).eval()
-
-
-def gan() -> GAN:
-    torch.manual_seed(0)
-    generator = ConvGenerator((1, 8, 8), latent_size=2, width=8)
-    return GAN(generator, ConvCritic((1, 8, 8), labels=2, width=8), TensorRingPrior(LABELLED, rank=2)).eval()
-
-
-@pytest.mark.parametrize("make", [cvae, gan])
-def test_every_kind_of_model_decodes_site_values(make) -> None:
-    model = make()
-    sampled = model.sample(5, seed=1)
-    pixels = decode_values(model, sampled.values)
-    assert (pixels == quantize(sampled.x).numpy()).all()
-    assert (decode_values(model, sampled.values[:2]) == pixels[:2]).all()
-
-
-def test_a_prior_that_cannot_answer_says_so() -> None:
-    class Holder(torch.nn.Module):
-        def __init__(self, prior: torch.nn.Module) -> None:
-            super().__init__()
-            self.prior = prior
-
-    class Vague(torch.nn.Module):
-        def forward(self) -> float:
-            return math.nan
-
-    flow = Holder(FlowPrior(TensorTrainPrior(LABELLED, rank=2)))
-    assert exact_prior(flow).sites == tuple(LABELLED)
-    with pytest.raises(UsageError, match="behind a flow"):
-        closed_prior(flow)
-    with pytest.raises(UsageError, match="answers approximately"):
-        exact_prior(Holder(Vague()))
-    with pytest.raises(CapabilityError, match="HasPrior"):
-        exact_prior(torch.nn.Linear(1, 1))

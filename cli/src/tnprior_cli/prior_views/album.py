@@ -85,7 +85,9 @@ def write_album(album: Album, strips: Iterable[Strip], folder: Path) -> None:
             for step, image in enumerate(x):
                 name = f"images/{number:04d}-{step:03d}.png"
                 save_png(image, folder / name)
-                manifest.writerow([name, number, step, *_cells(album, strip.notes[step], codes[step].tolist())])
+                manifest.writerow(
+                    [name, number, step, *_cells(album, strip.notes[step], codes[step].tolist())]
+                )
             if number < SHOWN_ROWS:
                 shown.append(x)
     _save_grid(album, shown, folder / "grid.png")

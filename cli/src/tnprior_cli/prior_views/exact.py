@@ -18,8 +18,8 @@ def exact_prior(model: Any) -> SiteDistribution:
     found = require(model, HasPrior).prior()
     if not isinstance(found, SiteDistribution):
         raise UsageError(
-            f"expected an exact prior over the latents, received a {type(model).__name__} whose "
-            f"{type(found).__name__} answers approximately; a vae, cvae or gan has one"
+            f"the prior of this run answers questions about latents approximately ({type(found).__name__}); "
+            "its pictures need the exact one of a vae, cvae or gan"
         )
     return found
 
@@ -46,5 +46,6 @@ def precise_prior(model: Any) -> SiteDistribution:
         UsageError: as `exact_prior`.
     """
     exact_prior(model)
-    found: SiteDistribution = copy.deepcopy(model.prior).double()()
+    # The whole model: a prior may ask its encoder.
+    found: SiteDistribution = copy.deepcopy(model).double().prior()
     return found
