@@ -135,6 +135,7 @@ def test_from_one_condition_to_another(faces_run: Path, tnp, tmp_path: Path) -> 
     with (tmp_path / "p" / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["share"] for row in rows[:5]] == ["0.0000", "0.2500", "0.5000", "0.7500", "1.0000"]
+    assert {(row["given"], row["from"], row["to"]) for row in rows} == {("hat=0", "male=0", "Male=1")}
     assert [row["male"] for row in rows] == [str(code) for code in found["codes"][..., 0].flatten()]
     with Image.open(tmp_path / "p" / rows[7]["file_name"]) as picture:
         assert (np.asarray(picture).transpose(2, 0, 1) == found["x"][1, 2]).all()

@@ -36,20 +36,10 @@ class HopRequest:
         prior = self.request.model.prior
         return tuple(prior.sites[at].name for at in SiteLayout.of(prior).latents)
 
-    @cached_property
+    @property
     def changed(self) -> int:
-        """How many latents a hop draws anew.
-
-        Raises:
-            UsageError: there are not so many.
-        """
-        if self.change is None:
-            return min(USUAL_CHANGE, len(self.latents))
-        if self.change > len(self.latents):
-            raise UsageError(
-                f"--change {self.change} is more than the {len(self.latents)} latents of this run"
-            )
-        return self.change
+        """How many latents a hop draws anew."""
+        return min(USUAL_CHANGE, len(self.latents)) if self.change is None else self.change
 
     def check(self) -> dict[str, float]:
         """log p(condition) by its text, once everything that was asked for is possible.
@@ -59,7 +49,10 @@ class HopRequest:
             ImpossibleRequestError: the condition has probability zero.
         """
         closed_prior(self.request.model)
-        _ = self.changed
+        if self.changed > len(self.latents):
+            raise UsageError(
+                f"--change {self.changed} is more than the {len(self.latents)} latents of this run"
+            )
         return self.request.log_probabilities()
 
     def write(self, known: dict[str, float], folder: Path) -> None:

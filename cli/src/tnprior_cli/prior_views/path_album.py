@@ -87,9 +87,14 @@ class PathRequest:
             rows=self.paths,
             heading=self._heading(),
             arrays={"share": (np.float64, (self.steps,))},
-            same={"given": text, "log_p_given": f"{known[text]:.6f}"},
+            same={"given": text, "log_p_given": f"{known[text]:.6f}", **self._ends()},
         )
         write_album(album, self._strips(), folder)
+
+    def _ends(self) -> dict[str, str]:
+        if self.change is None:
+            return {}
+        return {"from": describe(self.change.before), "to": describe(self.change.after)}
 
     def _columns(self) -> list[str]:
         inner = [f"{share:.0%}" for share in self.shares[1:-1]]
@@ -102,9 +107,7 @@ class PathRequest:
         if self.change is None:
             return f"From sample to sample along the prior{given}"
         before, after = describe(self.change.before), describe(self.change.after)
-        return (
-            f"From {before} to {after}: one noise in each row, the share of {after} over each column{given}"
-        )
+        return f"From {before} to {after}: one noise in each row, the share of the latter over each column{given}"
 
     def _strips(self) -> Iterator[Strip]:
         single = exact_prior(self.request.model)
