@@ -277,7 +277,9 @@ class FitSection(Section):
     lr: Annotated[Positive, Field(description="Adam's step size at the start; it falls to zero")] = 5e-2
     batch_size: Annotated[Count, Field(description="codes per update")] = 256
     objects: Annotated[Count | None, Field(description="objects encoded at most; none for all")] = None
-    attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = 20.0
+    attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = (
+        20.0
+    )
 
 
 class RunConfig(Section):

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 import tnprior_data
-from tnprior_cli.errors import BadDataError
+from tnprior_cli.errors import BadDataError, UsageError
 from tnprior_cli.rundir import RunDirectory
 from tnprior_data import Dataset, UnknownNameError, resolve
 from tnprior_data.source import inside, open_source
@@ -44,9 +44,12 @@ def read_input(
     """Reads a folder, a zip, a CSV beside its images, or a data set known by name.
 
     Raises:
+        UsageError: the run has no attributes to fill in.
         BadDataError: images of another shape than the run's, or a table with one of our own columns in it.
         DataError: whatever else is wrong with the files or the table.
     """
+    if not run.objects.names:
+        raise UsageError(f"{run.path} knows no attributes to fill in; train it with data.attributes")
     if _is_name(name):
         found = _data_set(name, run, split or "test", missing, seed, root)
     else:

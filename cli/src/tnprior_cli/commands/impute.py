@@ -52,12 +52,9 @@ def impute(
 ) -> None:
     """Fill in the empty cells of an attribute table from the objects, with probabilities."""
     from tnprior_cli.atomic import require_free
-    from tnprior_cli.errors import UsageError
     from tnprior_cli.rundir import open_run
 
     described = open_run(run)
-    if not described.objects.names:
-        raise UsageError(f"{run} knows no attributes to fill in; train it with data.attributes")
     target = out or Path(f"imputed-{run.resolve().name}.csv")
     drawn = target.with_name(f"{target.stem}.draws{target.suffix}") if draws else None
     for path in filter(None, (target, drawn)):
