@@ -44,7 +44,7 @@ RANK = 8
 EXAMPLES = 20_000
 BATCH = 256
 PENALTY = 0.1
-"""Weight of the gradient penalty: that of WGAN-GP's program for toys; with 10 neither prior found a mode in 10,000 updates."""
+"""Weight of the gradient penalty: that of WGAN-GP's program for toys; with 10 a ring found none in 10,000 updates."""
 ESTIMATORS: dict[str, Estimator] = {
     "reinforce": Reinforce(),
     "means": ReparametrizedMeans(),
