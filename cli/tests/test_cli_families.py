@@ -7,8 +7,21 @@ import pytest
 
 from tnprior_cli.attributes import Objects, RunAttribute
 from tnprior_cli.errors import UsageError
+from tnprior_cli.families import build_family
 from tnprior_cli.matched import matched, parameter_count
 from tnprior_cli.settings import resolve
+from tnprior_models import (
+    GAN,
+    ClippedWasserstein,
+    MinMax,
+    NonSaturating,
+    Pathwise,
+    PenalizedWasserstein,
+    Reinforce,
+    ReparametrizedMeans,
+    channel_norms,
+    sample_norms,
+)
 
 DIGITS = Objects((1, 8, 8), (RunAttribute("digit", tuple("0123456789")),))
 NO_SIZE = ("prior.components=none", "prior.rank=none", "prior.spread=none")
@@ -62,14 +75,40 @@ def test_a_gan_takes_every_prior_without_an_encoder(prior: str, trained, tnp, tm
     assert shown["model"]["family"] == "gan"
     assert "Samples" in shown["can"]
     terms = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    learned = prior not in ("fixed ring",) and not prior.startswith("normal (")
-    assert ("prior/loss" in terms) == learned
+    assert ("prior/loss" in terms) == (prior != "fixed ring")
 
 
 @pytest.mark.parametrize("game", ["wgan", "minmax", "nonsaturating"])
 def test_every_game_is_played(game: str, trained, tnp, tmp_path: Path) -> None:
     run = trained(*PLAYED, f"gan.game={game}", "prior.kind=ring")
     assert tnp("sample", run, "-n", "2", "-o", tmp_path / "two").code == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((), PenalizedWasserstein(1e-4, 5, weight=2.5, slope=2.0, norms=sample_norms)),
+        (("gan.norm=channel", "gan.penalty=4"), PenalizedWasserstein(1e-4, 5, 1.0, 2.0, channel_norms)),
+        (("gan.game=wgan", "gan.clip=0.02", "gan.critic_steps=3"), ClippedWasserstein(1e-4, 3, 0.02)),
+        (("gan.game=minmax",), MinMax(1e-4, 1)),
+        (("gan.game=nonsaturating", "gan.critic_steps=2"), NonSaturating(1e-4, 2)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_the_game_is_the_one_of_the_settings(settings: tuple[str, ...], expected: object) -> None:
+    usual = ("model.family=gan", "train.validation=0", "train.lr=1e-4")
+    model = build_family(resolve("digits", [*usual, *settings]), DIGITS)
+    assert isinstance(model, GAN)
+    assert model.game == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("pathwise", Pathwise), ("means", ReparametrizedMeans), ("reinforce", Reinforce)]
+)
+def test_the_estimator_is_the_one_of_the_settings(name: str, kind: type) -> None:
+    model = build_family(resolve("digits", [*PLAYED, f"gan.estimator={name}"]), DIGITS)
+    assert isinstance(model, GAN)
+    assert type(model.estimator) is kind
 
 
 def test_a_gan_is_evaluated_and_says_what_it_cannot_do(trained, tnp, tmp_path: Path) -> None:
@@ -152,7 +191,7 @@ def test_matched_models_have_as_many_parameters(family: str, prior: str) -> None
     wider = found.model_copy(
         update={"model": found.model.model_copy(update={"width": found.model.width + 1})}
     )
-    assert parameter_count(wider.model_copy(), DIGITS) > budget
+    assert parameter_count(wider, DIGITS) > budget
     if family == "vae":
         assert count > 0.98 * budget  # dense units are small change
 
@@ -167,6 +206,16 @@ def test_a_matched_run_is_rebuilt_as_it_was_trained(trained, tnp, tmp_path: Path
     run = trained("model.parameters=60000", "prior.kind=ring")
     counts = tnp("info", run, "--json").json["parameters"]
     assert 0.95 * 60000 < counts["total"] <= 60000
+
+
+def test_a_prior_is_fitted_to_a_matched_run(trained, tnp, tmp_path: Path) -> None:
+    run, out = trained("model.parameters=60000", "prior.kind=ring"), tmp_path / "fitted"
+    small = ("-s", "prior.rank=5", "-s", "prior.components=3", "-s", "fit.steps=2")
+    assert tnp("fit-prior", run, *small, "-o", out).code == 0
+    before, after = (tnp("info", path, "--json").json["parameters"] for path in (run, out))
+    assert (before["encoder"], before["decoder"]) == (after["encoder"], after["decoder"])
+    assert before["prior"] != after["prior"]
+    assert tnp("sample", out, "-n", "2", "-o", tmp_path / "two").code == 0
 
 
 def test_a_vamp_prior_starts_from_examples(trained) -> None:

@@ -16,6 +16,7 @@ from tnprior_cli.build import build_data, build_model, load_model, pick_device
 from tnprior_cli.config import FitSection, RunConfig
 from tnprior_cli.errors import UsageError
 from tnprior_cli.fit_settings import fitted_config
+from tnprior_cli.matched import matched
 from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_run, open_run
 from tnprior_cli.runfiles import write_description, write_json
 from tnprior_cli.training import describe, initialize_prior, split_validation
@@ -85,7 +86,9 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
         raise CapabilityError(
             f"expected a vae, whose codes have a prior of their own; {run} holds a {source.config.model.family}"
         )
-    config, settings = fitted_config(source.config, str(source.path), overrides)
+    # The networks have the width that they were trained with, whatever prior they get.
+    trained = matched(source.config, source.objects)
+    config, settings = fitted_config(trained, str(source.path), overrides)
     require_free(out, overwrite=overwrite, ours=is_run, noun="a run directory")
     if out.exists() and out.samefile(run):
         raise UsageError(f"{out} is the run itself; choose another -o")

@@ -11,7 +11,9 @@ from tnprior_cli.families import build_family
 
 
 def matched(config: RunConfig, objects: Objects) -> RunConfig:
-    """The configuration with the widest networks whose parameters and the prior's stay within `model.parameters`.
+    """The configuration with the widest networks that stay, with the prior, within `model.parameters`.
+
+    The answer names their sizes and has no budget any more.
 
     Networks of two sizes (convolutions and dense layers) take the widest convolutions first and then as many dense
     units as still fit, so that two models with other priors differ by less than one unit's worth of parameters.
@@ -47,7 +49,8 @@ def parameter_count(config: RunConfig, objects: Objects) -> int:
 
 
 def _sized(config: RunConfig, **sizes: int) -> RunConfig:
-    return config.model_copy(update={"model": config.model.model_copy(update=sizes)})
+    model = config.model.model_copy(update={**sizes, "parameters": None})
+    return config.model_copy(update={"model": model})
 
 
 def _largest(fits: Callable[[int], bool]) -> int:

@@ -12,6 +12,7 @@ from tnprior_core import Gaussian as Latent
 from tnprior_models import (
     CVAE,
     BoundsLikelihood,
+    DecodesValues,
     Draws,
     HasPrior,
     Imputes,
@@ -291,7 +292,7 @@ def test_reconstruction_decodes_the_mean_code_at_the_predicted_labels():
 
 def test_what_a_cvae_can_do():
     """Neither Encodes nor Decodes: a code means nothing without its labels."""
-    protocols = (BoundsLikelihood, Draws, HasPrior, Imputes, Reconstructs, Samples, Trains)
+    protocols = (BoundsLikelihood, DecodesValues, Draws, HasPrior, Imputes, Reconstructs, Samples, Trains)
     assert abilities(tiny()) == tuple(protocol.__name__ for protocol in protocols)
 
 

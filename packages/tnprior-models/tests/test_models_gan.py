@@ -272,7 +272,7 @@ def test_only_every_so_many_updates_move_generator_and_prior():
 
 
 def test_abilities_are_those_of_a_gan():
-    assert abilities(labelled()) == ("Decodes", "HasPrior", "Samples", "Trains")
+    assert abilities(labelled()) == ("Decodes", "DecodesValues", "HasPrior", "Samples", "Trains")
     assert require(labelled(), Samples).sample(2, {"hat": "yes"}, seed=0).x.shape == (2, *SHAPE)
 
 

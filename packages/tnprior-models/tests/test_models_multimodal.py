@@ -18,6 +18,7 @@ from tnprior_models import (
     BoundsLikelihood,
     DecodedPrior,
     Decodes,
+    DecodesValues,
     Draws,
     Encodes,
     HasPrior,
@@ -337,7 +338,7 @@ def test_every_number_of_labels_teaches_the_label_encoder_alike():
 
 def test_what_a_multimodal_vae_can_do():
     protocols = (
-        *(BoundsLikelihood, Decodes, Draws, Encodes, HasPrior),
+        *(BoundsLikelihood, Decodes, DecodesValues, Draws, Encodes, HasPrior),
         *(Imputes, Reconstructs, Samples, Trains),
     )
     assert abilities(tiny()) == tuple(protocol.__name__ for protocol in protocols)

@@ -21,6 +21,7 @@ from tnprior_models import (
     ConvDecoder,
     ConvEncoder,
     Decodes,
+    DecodesValues,
     Draws,
     Encodes,
     HasPrior,
@@ -173,7 +174,10 @@ def test_a_prior_without_attributes_or_parameters_is_a_plain_vae():
 
 
 def test_a_vae_satisfies_every_protocol():
-    protocols = (BoundsLikelihood, Decodes, Draws, Encodes, HasPrior, Imputes, Reconstructs, Samples, Trains)
+    protocols = (
+        *(BoundsLikelihood, Decodes, DecodesValues, Draws, Encodes, HasPrior),
+        *(Imputes, Reconstructs, Samples, Trains),
+    )
     assert abilities(make()) == tuple(protocol.__name__ for protocol in protocols)
 
 

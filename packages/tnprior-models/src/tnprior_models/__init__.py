@@ -56,6 +56,7 @@ from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
     BoundsLikelihood,
     Decodes,
+    DecodesValues,
     Draws,
     Encodes,
     HasPrior,
@@ -102,6 +103,7 @@ __all__ = [
     "DecodedDistribution",
     "DecodedPrior",
     "Decodes",
+    "DecodesValues",
     "DenseCode",
     "DenseCritic",
     "DenseGenerator",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from tnprior_core import LabelLegs, Legs, Likelihood, Mixture, StandardNormalPrior
-from tnprior_models.decoding import DECODE_AT_ONCE, draw_objects
+from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.label_rows import LabelRows
 from tnprior_models.layout import SiteLayout
@@ -177,10 +177,8 @@ class CVAE(nn.Module):
         self, z: Float[Tensor, "S B d"], rows: Float[Tensor, "S B L"], x: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "S B"]:
         """log p(x|z_s, y_s), nats per image; always in full precision."""
-        decoded = self.decoder(torch.cat([z, rows.to(z.dtype)], dim=-1).flatten(0, 1))
-        with torch.autocast(z.device.type, enabled=False):
-            target = x.expand(z.shape[0], *x.shape).flatten(0, 1).to(z.dtype)
-            return self.likelihood.log_prob(decoded.to(z.dtype), target).reshape(z.shape[:2])
+        codes = torch.cat([z, rows.to(z.dtype)], dim=-1)
+        return decoded_log_likelihood(self.decoder, self.likelihood, codes, x)
 
     def log_weights(
         self, x: Float[Tensor, "B C H W"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"], k: int
@@ -201,9 +199,7 @@ class CVAE(nn.Module):
         drawn = self.rows.complete(log_q, codes, observed, samples=k, temperature=self.temperature)
         posterior = self.posterior(features, drawn.rows)
         z = posterior.rsample()
-        at_once = max(1, DECODE_AT_ONCE // max(1, x.shape[0]))
-        pieces = zip(z.split(at_once), drawn.rows.split(at_once), strict=True)
-        likelihood = torch.cat([self.log_likelihood(part, rows, x) for part, rows in pieces])
+        likelihood = in_pieces(lambda part, rows: self.log_likelihood(part, rows, x), [z, drawn.rows])
         joint = STANDARD.log_prob(z).sum(-1) + self.prior.labels().log_prob(drawn.codes.to(z.dtype))
         proposed = posterior.log_prob(z) + self._log_q(log_q, drawn.codes, ~observed)
         log_weights: Tensor = likelihood + joint - proposed
@@ -216,9 +212,10 @@ class CVAE(nn.Module):
 
         Arguments, streams and errors are those of `VAE.sample`.
         """
-        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+        return draw_objects(self.prior, self.decode_values, n, given, seed=seed, first=first)
 
-    def _decode_values(self, values: Tensor) -> Tensor:
+    def decode_values(self, values: Float[Tensor, "n K"]) -> Float[Tensor, "n ..."]:
+        """The object of each row of the prior's site values."""
         z, rows = self.layout.latents_of(values), self.rows.one_hot(self.layout.codes_of(values))
         return self._decode(torch.cat([z, rows.to(z.dtype)], dim=-1))
 

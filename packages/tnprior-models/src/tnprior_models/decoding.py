@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from tnprior_models.errors import ModelError
+from tnprior_models.likelihoods import ImageLikelihood
 from tnprior_models.protocols import Sampled
 
-__all__ = ["DECODE_AT_ONCE", "decode_in_blocks", "draw_objects"]
+__all__ = ["decode_in_blocks", "decoded_log_likelihood", "draw_objects", "in_pieces"]
 
 DECODE_AT_ONCE = 2048
 """Images decoded in one piece while bounding a likelihood; larger pieces leave the cache."""
@@ -35,6 +36,39 @@ def decode_in_blocks(
     after = -(before + codes.shape[0]) % DECODE_BLOCK
     blocks = pad(codes, (0, 0, before, after)).split(DECODE_BLOCK) if codes.shape[0] else (codes,)
     return torch.cat([decode(block) for block in blocks])[before : before + codes.shape[0]]
+
+
+def decoded_log_likelihood(
+    decoder: Callable[[Tensor], Tensor],
+    likelihood: ImageLikelihood,
+    codes: Float[Tensor, "S B d"],
+    x: Float[Tensor, "B C H W"],
+) -> Float[Tensor, "S B"]:
+    """`log p(x | decoder(codes_s))`, nats per image; the likelihood always in the precision of the codes.
+
+    >>> from tnprior_models import Bernoulli
+    >>> x = torch.ones(3, 1, 1, 1)
+    >>> decoded_log_likelihood(lambda z: z[:, :, None, None], Bernoulli(), torch.zeros(2, 3, 1), x).shape
+    torch.Size([2, 3])
+    """
+    decoded = decoder(codes.flatten(0, 1))
+    with torch.autocast(codes.device.type, enabled=False):
+        target = x.expand(codes.shape[0], *x.shape).flatten(0, 1).to(codes.dtype)
+        return likelihood.log_prob(decoded.to(codes.dtype), target).reshape(codes.shape[:2])
+
+
+def in_pieces(
+    log_likelihood: Callable[..., Tensor], parts: Sequence[Float[Tensor, "S B _"]]
+) -> Float[Tensor, "S B"]:
+    """`log_likelihood(*parts)` of some of the S samples at a time: more images at once leave the cache.
+
+    >>> z = torch.ones(5, 1000, 1)
+    >>> in_pieces(lambda piece: piece[..., 0] * len(piece), [z])[:, 0]
+    tensor([2., 2., 2., 2., 1.])
+    """
+    at_once = max(1, DECODE_AT_ONCE // max(1, parts[0].shape[1]))
+    pieces = zip(*(part.split(at_once) for part in parts), strict=True)
+    return torch.cat([log_likelihood(*piece) for piece in pieces])
 
 
 @torch.no_grad()

@@ -163,9 +163,10 @@ class GAN(nn.Module):
 
         Arguments, streams and errors are those of `VAE.sample`.
         """
-        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+        return draw_objects(self.prior, self.decode_values, n, given, seed=seed, first=first)
 
-    def _decode_values(self, values: Tensor) -> Tensor:
+    def decode_values(self, values: Float[Tensor, "n K"]) -> Float[Tensor, "n ..."]:
+        """The object of each row of the prior's site values."""
         return self.decode(self.layout.latents_of(values))
 
     @property

@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from tnprior_models.alignments import JMVAE, Alignment, Encodings
 from tnprior_models.decoded_prior import DecodedPrior
-from tnprior_models.decoding import DECODE_AT_ONCE, draw_objects
+from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import pick_points
 from tnprior_models.likelihoods import ImageLikelihood
@@ -169,8 +169,7 @@ class MultimodalVAE(nn.Module):
 
     def log_likelihood(self, z: Float[Tensor, "S B d"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "S B"]:
         """log p(x|z_s), nats per image; always in full precision."""
-        found: Tensor = _Pixels(self.decoder, self.likelihood)(z, x)
-        return found
+        return decoded_log_likelihood(self.decoder, self.likelihood, z, x)
 
     def log_weights(
         self, x: Float[Tensor, "B C H W"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"], k: int
@@ -186,8 +185,7 @@ class MultimodalVAE(nn.Module):
             raise ModelError(f"expected k >= 1 importance samples, received {k}")
         posterior = self.posterior(x, codes, observed)
         z = posterior.rsample(torch.Size((k,)))
-        at_once = max(1, DECODE_AT_ONCE // max(1, x.shape[0]))
-        likelihood = torch.cat([self.log_likelihood(part, x) for part in z.split(at_once)])
+        likelihood = in_pieces(lambda part: self.log_likelihood(part, x), [z])
         labels = self.prior.log_observed(self.prior.log_labels(z), codes, observed)
         log_weights: Tensor = likelihood + labels + self.prior.standard(z).log_prob(z) - posterior.log_prob(z)
         return log_weights
@@ -200,7 +198,7 @@ class MultimodalVAE(nn.Module):
         Arguments, streams and errors are those of `VAE.sample`; `log_evidence` is an estimate, see
         `DecodedDistribution`.
         """
-        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+        return draw_objects(self.prior, self.decode_values, n, given, seed=seed, first=first)
 
     @torch.no_grad()
     def reconstruct(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
@@ -273,7 +271,8 @@ class MultimodalVAE(nn.Module):
         logits = fixed(self.prior.label_decoder)(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.prior.log_observed(self.prior.normalized(logits), codes, observed)
 
-    def _decode_values(self, values: Tensor) -> Tensor:
+    def decode_values(self, values: Float[Tensor, "n K"]) -> Float[Tensor, "n ..."]:
+        """The object of each row of the prior's site values."""
         return self.decode(self.layout.latents_of(values))
 
 
@@ -285,10 +284,7 @@ class _Pixels(nn.Module):
         self.decoder, self.likelihood = decoder, likelihood
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
-        decoded = self.decoder(z.flatten(0, 1))
-        with torch.autocast(z.device.type, enabled=False):
-            target = x.expand(z.shape[0], *x.shape).flatten(0, 1).to(z.dtype)
-            return self.likelihood.log_prob(decoded.to(z.dtype), target).reshape(z.shape[:2])
+        return decoded_log_likelihood(self.decoder, self.likelihood, z, x)
 
 
 def _some(observed: Bool[Tensor, "B A"]) -> Bool[Tensor, "B A"]:

@@ -16,6 +16,7 @@ from tnprior_models.objective import Objective
 __all__ = [
     "BoundsLikelihood",
     "Decodes",
+    "DecodesValues",
     "Draws",
     "Encodes",
     "HasPrior",
@@ -117,6 +118,15 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class DecodesValues(Protocol):
+    """Maps a row of the prior's site values, latents and attributes, to an object."""
+
+    def decode_values(self, values: Tensor) -> Tensor:
+        """The object in [0, 1] of each row (n, K), (n, C, H, W)."""
+        ...
+
+
+@runtime_checkable
 class HasPrior(Protocol):
     """Holds a prior over latents and attributes that can be fitted on its own."""
 
@@ -126,6 +136,7 @@ class HasPrior(Protocol):
 PROTOCOLS: Sequence[type] = (
     BoundsLikelihood,
     Decodes,
+    DecodesValues,
     Draws,
     Encodes,
     HasPrior,

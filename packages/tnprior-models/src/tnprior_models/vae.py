@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from tnprior_models.decoding import DECODE_AT_ONCE, draw_objects
+from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
 from tnprior_models.layout import SiteLayout
@@ -176,10 +176,7 @@ class VAE(nn.Module):
 
     def log_likelihood(self, z: Float[Tensor, "S B d"], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "S B"]:
         """log p(x|z_s), nats per image; always in full precision."""
-        decoded = self.decoder(z.flatten(0, 1))
-        with torch.autocast(z.device.type, enabled=False):
-            target = x.expand(z.shape[0], *x.shape).flatten(0, 1).to(z.dtype)
-            return self.likelihood.log_prob(decoded.to(z.dtype), target).reshape(z.shape[:2])
+        return decoded_log_likelihood(self.decoder, self.likelihood, z, x)
 
     def log_prior(
         self, z: Float[Tensor, "S B d"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"]
@@ -235,8 +232,7 @@ class VAE(nn.Module):
         posterior, distribution = self.encode(x), self.prior()
         z = posterior.rsample(torch.Size((k,)))
         joint = distribution.log_prob(self.layout.join(z, codes), observed=self.layout.mask(z, observed))
-        at_once = max(1, DECODE_AT_ONCE // max(1, x.shape[0]))
-        likelihood = torch.cat([self.log_likelihood(part, x) for part in z.split(at_once)])
+        likelihood = in_pieces(lambda part: self.log_likelihood(part, x), [z])
         log_weights: Tensor = likelihood + joint - posterior.log_prob(z)
         return log_weights
 
@@ -257,9 +253,10 @@ class VAE(nn.Module):
         Raises:
             TnpriorError: unknown names or labels; an impossible condition.
         """
-        return draw_objects(self.prior, self._decode_values, n, given, seed=seed, first=first)
+        return draw_objects(self.prior, self.decode_values, n, given, seed=seed, first=first)
 
-    def _decode_values(self, values: Tensor) -> Tensor:
+    def decode_values(self, values: Float[Tensor, "n K"]) -> Float[Tensor, "n ..."]:
+        """The object of each row of the prior's site values."""
         return self.decode(self.layout.latents_of(values))
 
     @torch.no_grad()
