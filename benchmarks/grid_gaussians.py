@@ -109,13 +109,8 @@ def narrow_ring(seed: int) -> TensorRingPrior:
     Components that overlap are one smooth hill, and a generator learns to stretch a hill before a critic that sees
     only the hill tells the components to part.
     """
-    low, high = -2.0, 2.0
     sites = [Gaussian(f"z{k}", components=COMPONENTS) for k in range(LATENTS)]
-    prior = TensorRingPrior(sites, rank=RANK, low=low, high=high, seed=seed)
-    sigma = torch.full((COMPONENTS,), (high - low) / COMPONENTS / 4)
-    for site in range(LATENTS):
-        prior.assign_components(site, torch.linspace(low, high, COMPONENTS), sigma)
-    return prior
+    return TensorRingPrior(sites, rank=RANK, width=0.25, seed=seed)
 
 
 def build(kind: str, estimator: str, seed: int, *, width: int, rates: Rates) -> GAN:

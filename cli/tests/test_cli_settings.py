@@ -74,6 +74,11 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["trian.lr=1"], "unknown setting 'trian'"),
         (["prior.rank=0"], "prior.rank = 0: input should be greater than or equal to 1"),
         (["prior.kind=normal"], "a standard normal has no components, order or start"),
+        (
+            ["prior.kind=normal", "prior.components=none", "prior.spread=none", "prior.width=2"],
+            "a normal has no Gaussians",
+        ),
+        (["prior.width=0"], "prior.width = 0"),
         (["prior.rank=none"], "a train needs a number for components, rank, spread"),
         (["prior.kind=tree"], "prior.kind = 'tree': input should be 'train', 'ring'"),
         (["data.missing=1.5"], "data.missing = 1.5"),

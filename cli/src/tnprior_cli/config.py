@@ -119,6 +119,12 @@ class PriorSection(Section):
         Count | None,
         Field(description="Gaussians per latent, or of the whole mixture; pseudo-inputs; none for normal"),
     ] = None
+    width: Annotated[
+        Positive,
+        Field(
+            description="of the Gaussians at the start, in units of their distance; small ones start apart"
+        ),
+    ] = 1.0
     rank: Annotated[
         Count | None,
         Field(description="bond dimension; in normal of the attributes' own train, none: independent labels"),
@@ -192,6 +198,8 @@ class PriorSection(Section):
             raise ValueError(
                 "a prior behind an encoder or a flow has no codes to start from; set initialize to none"
             )
+        if self.width != 1 and self.kind in ("normal", "vamp"):
+            raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
         if self.order == "information" and self.initialize is None:

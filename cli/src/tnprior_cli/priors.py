@@ -81,14 +81,14 @@ def _layout(sites: Sites, config: RunConfig) -> dict[str, Any]:
         "interleaved": interleaved_order(sites),
         "random": random_order(sites, seed=config.seed),
     }
-    return {"order": orders.get(config.prior.order), "seed": config.seed}
+    return {"order": orders.get(config.prior.order), "width": config.prior.width, "seed": config.seed}
 
 
 _KINDS: dict[str, Any] = {
     "train": lambda sites, config: TensorTrainPrior(sites, config.prior.rank, **_layout(sites, config)),
     "ring": lambda sites, config: TensorRingPrior(sites, config.prior.rank, **_layout(sites, config)),
     "mixture": lambda sites, config: GaussianMixturePrior(
-        sites, components=config.prior.components, seed=config.seed
+        sites, components=config.prior.components, width=config.prior.width, seed=config.seed
     ),
     "normal": lambda sites, config: StandardNormalPrior(sites, rank=config.prior.rank, seed=config.seed),
 }

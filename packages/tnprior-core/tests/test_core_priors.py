@@ -13,6 +13,7 @@ from tnprior_core import (
     Exp,
     Gaussian,
     GaussianMixturePrior,
+    SiteError,
     Softplus,
     Square,
     StandardNormalPrior,
@@ -274,6 +275,21 @@ def test_repr_of_many_sites_is_short():
     prior = TensorTrainPrior([Gaussian(f"z{k}") for k in range(100)], rank=2)
     assert "... 100 sites" in repr(prior())
     assert len(repr(prior())) < 120
+
+
+def test_the_width_of_components_at_the_start():
+    for prior in (
+        TensorTrainPrior([Gaussian("z", 8)], rank=2, low=-1.0, high=3.0, width=0.25),
+        TensorRingPrior([Gaussian("z", 8)], rank=2, low=-1.0, high=3.0, width=0.25),
+        GaussianMixturePrior([Gaussian("z")], components=8, width=0.125),
+    ):
+        (group,) = prior().legs.groups
+        torch.testing.assert_close(group.log_sigma.exp(), torch.full((1, 8), 0.125))
+    for width in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(SiteError, match="positive width"):
+            TensorTrainPrior(SITES, rank=2, width=width)
+        with pytest.raises(SiteError, match="positive width"):
+            GaussianMixturePrior(SITES, components=2, width=width)
 
 
 @pytest.mark.gpu

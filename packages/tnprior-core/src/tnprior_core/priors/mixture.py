@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import final
 
@@ -31,7 +32,9 @@ class GaussianMixturePrior(Prior):
     components
         C, the number of mixture components.
     low, high
-        means start uniform in this range, standard deviations at one.
+        means start uniform in this range.
+    width
+        standard deviations at the start.
     seed
         of the means.
 
@@ -45,11 +48,18 @@ class GaussianMixturePrior(Prior):
     """
 
     def __init__(
-        self, sites: Iterable[Site], components: int, *, low: float = -1.0, high: float = 1.0, seed: int = 0
+        self,
+        sites: Iterable[Site],
+        components: int,
+        *,
+        low: float = -1.0,
+        high: float = 1.0,
+        width: float = 1.0,
+        seed: int = 0,
     ) -> None:
         """Place the means at random and start from equal weights."""
-        if components < 1:
-            raise SiteError(f"expected components >= 1, received {components}")
+        if components < 1 or not 0 < width < math.inf:
+            raise SiteError(f"expected components >= 1 and a positive width, received {components}, {width}")
         super().__init__(
             Gaussian(site.name, components) if isinstance(site, Gaussian) else site for site in sites
         )
@@ -57,7 +67,7 @@ class GaussianMixturePrior(Prior):
         generator = torch.Generator().manual_seed(seed)
         count = len(self.latents)
         self.mean = nn.Parameter(low + (high - low) * torch.rand(count, components, generator=generator))
-        self.log_sigma = nn.Parameter(torch.zeros(count, components))
+        self.log_sigma = nn.Parameter(torch.full((count, components), math.log(width)))
         self.logits = nn.Parameter(torch.zeros(components))
         self._label_groups = grouped({index: (self.sites[index].states,) for index in self.attributes})
         self.label_logits = nn.ParameterDict(

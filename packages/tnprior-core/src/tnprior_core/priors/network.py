@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, final
 
@@ -36,9 +37,12 @@ class NetworkPrior(Prior):
         positivity: Positivity | None = None,
         low: float = -2.0,
         high: float = 2.0,
+        width: float = 1.0,
         seed: int = 0,
     ) -> None:
         """Place the components on a grid and fill the cores with seeded noise."""
+        if not 0 < width < math.inf:
+            raise SiteError(f"expected a positive width, received {width}")
         super().__init__(sites)
         self.positivity = Exp() if positivity is None else positivity
         places = _places(self.sites, order)
@@ -63,8 +67,8 @@ class NetworkPrior(Prior):
             states = self.sites[group[0]].states
             grid = torch.linspace(low, high, states) if states > 1 else torch.full((1,), (low + high) / 2)
             self.mean[key] = nn.Parameter(grid.repeat(len(group), 1))
-            width = torch.tensor((high - low) / states).log()
-            self.log_sigma[key] = nn.Parameter(width.expand(len(group), states).clone())
+            sigma = torch.tensor(width * (high - low) / states)
+            self.log_sigma[key] = nn.Parameter(sigma.log().expand(len(group), states).clone())
         self.register_buffer("_order", torch.tensor(places))
         self._order: Tensor
         self._order_read: tuple[Tensor, int, tuple[int, ...]] | None = None
@@ -153,10 +157,14 @@ class TensorTrainPrior(NetworkPrior):
     positivity
         raw parameter -> core entry: `Exp()` (default), `Softplus()` or `Square()`.
     low, high
-        the grid on which the component means start; widths start at the spacing.
+        the grid on which the component means start.
+    width
+        standard deviations at the start, in units of `(high - low) / N`. At 1 neighbours overlap and the prior is one
+        smooth hill; a quarter keeps them apart, which a GAN needs to find separate modes.
     seed
         of the noise in the cores.
 
+    Raises SiteError or ShapeError when a setting is impossible.
     Source: Kuznetsov et al. 2019 (VAE-TTLP), equation 4.
 
     >>> from tnprior_core import Categorical
