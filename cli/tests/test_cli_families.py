@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tnprior_cli.attributes import Objects, RunAttribute
 from tnprior_cli.errors import UsageError
 from tnprior_cli.families import build_family
 from tnprior_cli.matched import matched, parameter_count
+from tnprior_cli.priors import build_prior
 from tnprior_cli.settings import resolve
 from tnprior_models import (
     GAN,
@@ -227,3 +229,10 @@ def test_a_vamp_prior_starts_from_examples(trained) -> None:
 
     examples = tnprior_data.load("digits").x.numpy() / 255
     assert all(abs(examples - one).max(axis=(1, 2, 3)).min() < 1e-3 for one in inputs)
+
+
+def test_a_prior_may_start_close_to_a_standard_normal() -> None:
+    with torch.no_grad():
+        p = build_prior(resolve("digits-ring", ["prior.start=normal"]), DIGITS)()
+    assert p.mean.abs().max() < 0.2
+    assert (p.variance - 1).abs().max() < 0.2

@@ -40,8 +40,10 @@ def test_a_cvae_keeps_codes_and_labels_apart() -> None:
     changed = changed_keys(resolve("digits"), resolve("digits-cvae"))
     assert {"model.family", "prior.kind"} <= set(changed)
     assert not any(key.startswith(("train.", "data.")) for key in changed)
-    with pytest.raises(UsageError, match="a cvae keeps codes and labels apart, which a train prior joins"):
-        resolve("digits", ["model.family=cvae"])
+    with pytest.raises(UsageError, match="a vamp prior asks an encoder of images alone"):
+        resolve(
+            "digits", ["model.family=cvae", "prior.kind=vamp", "prior.initialize=none", "prior.start=none"]
+        )
 
 
 def test_overrides_reach_every_type_of_setting() -> None:
@@ -79,6 +81,8 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
             "a normal has no Gaussians",
         ),
         (["prior.width=0"], "prior.width = 0"),
+        (["prior.start=normal", "prior.width=2"], "widths of its own"),
+        (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),
         (["prior.rank=none"], "a train needs a number for components, rank, spread"),
         (["prior.kind=tree"], "prior.kind = 'tree': input should be 'train', 'ring'"),
         (["data.missing=1.5"], "data.missing = 1.5"),

@@ -136,8 +136,11 @@ class PriorSection(Section):
         ),
     ] = None
     start: Annotated[
-        Literal["labels", "noise"] | None,
-        Field(description="what the cores start from; none: labels, every attribute at places of its own"),
+        Literal["labels", "noise", "normal"] | None,
+        Field(
+            description="what the cores start from; none: labels, every attribute at places of its own; normal: "
+            "close to N(0, I)"
+        ),
     ] = None
     spread: Annotated[
         Positive | None, Field(description="how far apart the labels start; none for normal")
@@ -188,7 +191,7 @@ class PriorSection(Section):
         elif None in (self.components, self.rank, self.spread):
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
         if self.kind in ("mixture", "vamp") and (
-            ordered or self.start == "labels" or self.initialize == "mixtures"
+            ordered or self.start in ("labels", "normal") or self.initialize == "mixtures"
         ):
             raise ValueError(
                 f"a {self.kind} has no order, starts from noise and is refitted from clusters at most; set order and "
@@ -200,6 +203,8 @@ class PriorSection(Section):
             )
         if self.width != 1 and self.kind in ("normal", "vamp"):
             raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
+        if self.width != 1 and self.start == "normal":
+            raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
         if self.order == "information" and self.initialize is None:
@@ -210,7 +215,7 @@ class PriorSection(Section):
 
     def _normal(self, *, refitted: bool, ordered: bool) -> None:
         sized = self.components is not None or self.spread is not None
-        if sized or refitted or ordered or self.start == "labels":
+        if sized or refitted or ordered or self.start in ("labels", "normal"):
             raise ValueError(
                 "a standard normal has no components, order or start and is not refitted; set "
                 "components, spread, order, start and initialize to none, settle and finish to 0"
@@ -304,10 +309,10 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _separates(self) -> Self:
-        if self.model.family == "cvae" and self.prior.kind != "normal":
+        if self.model.family == "cvae" and self.prior.kind == "vamp":
             raise ValueError(
-                f"a cvae keeps codes and labels apart, which a {self.prior.kind} prior joins; set prior.kind to "
-                "normal, and components and spread to none"
+                "a vamp prior asks an encoder of images alone, and that of a cvae sees labels too; choose another "
+                "prior.kind"
             )
         if self.model.family in ("jmvae", "telbo"):
             self._decodes_labels()

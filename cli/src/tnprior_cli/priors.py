@@ -20,6 +20,7 @@ from tnprior_core import (
     TensorTrainPrior,
     VampPrior,
     initialize_from_labels,
+    initialize_near_normal,
     interleaved_order,
     random_order,
 )
@@ -58,11 +59,19 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     built = (
         _vamp(sites, config, objects, encoder) if prior.kind == "vamp" else _KINDS[prior.kind](sites, config)
     )
-    if isinstance(built, NetworkPrior) and objects.attributes and prior.start != "noise" and prior.spread:
-        initialize_from_labels(built, seed=config.seed, spread=prior.spread)
+    if isinstance(built, NetworkPrior):
+        _start(built, config)
     if prior.flow:
         built = FlowPrior(built, layers=prior.flow, hidden=prior.flow_hidden, seed=config.seed)
     return built.requires_grad_(not prior.fixed)
+
+
+def _start(built: NetworkPrior, config: RunConfig) -> None:
+    prior = config.prior
+    if prior.start == "normal":
+        initialize_near_normal(built, seed=config.seed)
+    elif prior.start != "noise" and built.attributes and prior.spread:
+        initialize_from_labels(built, seed=config.seed, spread=prior.spread)
 
 
 def _vamp(sites: Sites, config: RunConfig, objects: Objects, encoder: nn.Module | None) -> VampPrior:

@@ -38,6 +38,7 @@ from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf
 from tnprior_core.initialize.clusters import initialize_from_clusters
 from tnprior_core.initialize.labels import initialize_from_labels
 from tnprior_core.initialize.mixtures import fit_mixtures, initialize_from_mixtures
+from tnprior_core.initialize.near_normal import initialize_near_normal, standard_mixture
 from tnprior_core.initialize.ordering import (
     information_order,
     interleaved_order,
@@ -94,9 +95,11 @@ __all__ = [
     "initialize_from_clusters",
     "initialize_from_labels",
     "initialize_from_mixtures",
+    "initialize_near_normal",
     "interleaved_order",
     "inverse_rosenblatt",
     "mutual_information",
     "random_order",
     "rosenblatt",
+    "standard_mixture",
 ]
