@@ -89,6 +89,8 @@ MODELS = {
     "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
     "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
     "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
+    "cvae, train": lambda **o: cvae(TensorTrainPrior(SITES, rank=3), **o),
+    "cvae, mixture": lambda **o: cvae(GaussianMixturePrior(SITES, components=5), Gaussian(), **o),
     "jmvae": lambda **o: multimodal(LabelCode(LABELS, D, hidden=16), JMVAE(), **o),
     "telbo": lambda **o: multimodal(LabelExperts(LABELS, D, hidden=16), TELBO(), Gaussian(), **o),
 }

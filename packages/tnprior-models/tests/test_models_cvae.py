@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from tnprior_core import Categorical, StandardNormalPrior, TensorTrainPrior
+from tnprior_core import Categorical, StandardNormalPrior
 from tnprior_core import Gaussian as Latent
 from tnprior_models import (
     CVAE,
     BoundsLikelihood,
     DecodesValues,
     Draws,
+    EncodesLabelled,
     HasPrior,
     Imputes,
     ModelError,
@@ -292,7 +293,8 @@ def test_reconstruction_decodes_the_mean_code_at_the_predicted_labels():
 
 def test_what_a_cvae_can_do():
     """Neither Encodes nor Decodes: a code means nothing without its labels."""
-    protocols = (BoundsLikelihood, DecodesValues, Draws, HasPrior, Imputes, Reconstructs, Samples, Trains)
+    able = (DecodesValues, Draws, EncodesLabelled, HasPrior, Imputes, Reconstructs, Samples, Trains)
+    protocols = (BoundsLikelihood, *able)
     assert abilities(tiny()) == tuple(protocol.__name__ for protocol in protocols)
 
 
@@ -302,9 +304,9 @@ def build(prior, predictor=None):
     return CVAE(Flat(), head, code, LinearDecoder(torch.zeros(D + 5, PIXELS)), prior, PlainNormal())
 
 
-def test_other_priors_and_nets_are_refused():
-    with pytest.raises(ModelError, match="expected a StandardNormalPrior, received TensorTrainPrior"):
-        build(TensorTrainPrior(SITES, rank=2))
+def test_impossible_priors_and_nets_are_refused():
+    with pytest.raises(ModelError, match=r"expected a prior with `sites`.*received Linear"):
+        build(nn.Linear(1, 1))
     with pytest.raises(ModelError, match="at least one attribute"):
         build(StandardNormalPrior([SITES[0]]))
     with pytest.raises(ModelError, match="at least one continuous site"):

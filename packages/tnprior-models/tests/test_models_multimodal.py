@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tnprior_core import Categorical, ImpossibleEvidenceError, Not, OneOf, TnpriorError
+from tnprior_core import Categorical, ImpossibleEvidenceError, Not, OneOf, TensorTrainPrior, TnpriorError
 from tnprior_core import Gaussian as Latent
 from tnprior_models import (
     JMVAE,
     TELBO,
+    VAE,
     Alignment,
     BoundsLikelihood,
     DecodedPrior,
@@ -26,13 +27,17 @@ from tnprior_models import (
     LabelExperts,
     ModelError,
     MultimodalVAE,
+    Polish,
     Reconstructs,
     Samples,
     Trains,
     abilities,
+    encode_dataset,
     encoder_divergence,
     frozen_bound,
     importance_bound,
+    prior_bound,
+    refit_prior,
 )
 
 PIXELS, SIGMA = 4, 0.7
@@ -355,3 +360,24 @@ def test_other_parts_are_refused():
     for make in (JMVAE, TELBO):
         with pytest.raises(ModelError, match="above 0"):
             make(0.0)
+
+
+def test_its_networks_are_those_of_a_vae_with_any_prior():
+    """Reconstructions and codes of the image alone stay bit for bit; the labels are the new prior's business."""
+    model, x = tiny(), images(7)
+    latents = [Latent(site.name, 3) if isinstance(site, Latent) else site for site in SITES]
+    vae = VAE(
+        nn.Sequential(model.trunk, model.image_encoder),
+        model.decoder,
+        TensorTrainPrior(latents, rank=3).double(),
+        model.likelihood,
+    )
+    assert torch.equal(vae.reconstruct(x), model.reconstruct(x))
+    assert torch.equal(vae.encode(x).stddev, model.encode(x).stddev)
+    z = noise(5, 7, 1, seed=9)
+    assert torch.equal(vae.log_likelihood(z, x), model.log_likelihood(z, x))
+    codes = torch.arange(7)[:, None] % torch.tensor([3, 2])
+    before = prior_bound(vae, encode_dataset(vae, x, codes, codes >= 0))
+    refit_prior(vae, x, codes, codes >= 0, initialize=None, polish=Polish(steps=30, learning_rate=0.1))
+    assert prior_bound(vae, encode_dataset(vae, x, codes, codes >= 0)) > before + 0.1
+    assert torch.equal(vae.reconstruct(x), model.reconstruct(x))

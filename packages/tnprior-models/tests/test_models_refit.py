@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributions import Independent, Normal
 
 from tnprior_core import (
     Categorical,
@@ -15,16 +16,27 @@ from tnprior_core import (
 )
 from tnprior_core import Gaussian as Latent
 from tnprior_models import (
+    GAN,
     VAE,
     Bernoulli,
+    CapabilityError,
     ConvDecoder,
     ConvEncoder,
+    DecodedPrior,
+    DenseCritic,
+    DenseGenerator,
+    DenseHead,
+    LabelExperts,
+    Labelled,
     ModelError,
     Polish,
+    PriorWeights,
     RefitSchedule,
     refit_prior,
 )
-from tnprior_models.refit import Codes, encode_dataset, initialize_without_attributes, polish_prior
+from tnprior_models.encoding import Codes, encode_dataset
+from tnprior_models.refit import initialize_without_attributes, polish_prior
+from tnprior_models.refit import prior_bound as log_prior_bound
 
 SITES = [*(Latent(f"z{i}", components=4) for i in range(3)), Categorical("kind", ("a", "b", "c"))]
 
@@ -182,3 +194,75 @@ def test_the_weight_of_labels_decides_what_a_polish_fits():
     (latent_without, labels_without), (latent_with, labels_with) = found
     assert latent_without > latent_with
     assert labels_with > labels_without
+
+
+class Mine:
+    """A model of a user's own: no VAE, no decoder, not even a module; a code, and a prior."""
+
+    def __init__(self, prior):
+        self.prior = prior
+
+    def encode(self, x):
+        thirds = x.flatten(1).unflatten(1, (8, 8)).mean(1)[:, 1:7:2]
+        return Independent(Normal(4 * thirds, torch.full_like(thirds, 0.1)), 1)
+
+
+class Weighed(Mine):
+    """The same with weights of its own."""
+
+    def prior_weights(self):
+        return PriorWeights(latent=1.0, attributes=100.0)
+
+
+class Told(Mine):
+    """The same with codes that need their labels; those that are missing become the label b."""
+
+    def encode_labelled(self, x, codes, observed, *, seed=0, first_row=0):
+        completed = torch.where(observed, codes, torch.ones_like(codes))
+        shifted = self.encode(x).mean + completed
+        return Labelled(Independent(Normal(shifted, torch.full_like(shifted, 0.1)), 1), completed)
+
+
+def test_any_class_with_an_encoder_and_a_prior_is_fitted():
+    table = data()
+    for kind in (Mine, Told):
+        model = kind(TensorTrainPrior(SITES, rank=4))
+        codes = encode_dataset(model, *table, limit=None)
+        before = log_prior_bound(model, codes)
+        changed = refit_prior(model, *table, polish=Polish(steps=60, batch_size=128))
+        assert {id(p) for p in changed} == {id(p) for p in model.prior.parameters()}
+        assert log_prior_bound(model, codes) > before + 0.5
+
+
+def test_codes_that_need_labels_are_of_completed_tables():
+    model, (x, codes, observed) = Told(TensorTrainPrior(SITES, rank=4)), data()
+    plain = encode_dataset(Mine(model.prior), x, codes, observed, limit=100, seed=5)
+    told = encode_dataset(model, x, codes, observed, limit=100, seed=5)
+    completed = torch.where(plain.observed, plain.codes, torch.ones_like(plain.codes))
+    assert torch.equal(told.codes, completed)
+    assert told.observed.all()
+    torch.testing.assert_close(told.mu, plain.mu + completed)
+
+
+def test_weights_are_the_models_where_it_says_them_and_else_those_of_the_bound():
+    found = []
+    for kind in (Mine, Weighed):
+        model = kind(TensorTrainPrior(SITES, rank=4, seed=3))
+        encoded = encode_dataset(model, *data(), limit=None)
+        polish_prior(model, encoded, Polish(steps=40, batch_size=128))
+        again = kind(TensorTrainPrior(SITES, rank=4, seed=3))
+        weight = 1.0 if kind is Mine else 100.0
+        polish_prior(again, encoded, Polish(steps=40, batch_size=128, attribute_weight=weight))
+        found.append(torch.cat([p.detach().flatten() for p in model.prior.parameters()]))
+        assert torch.equal(found[-1], torch.cat([p.detach().flatten() for p in again.prior.parameters()]))
+    assert not torch.equal(*found)
+
+
+def test_what_has_no_encoder_or_no_density_is_refused_by_name():
+    table = data()
+    gan = GAN(DenseGenerator(3, 2), DenseCritic(2, labels=3), TensorTrainPrior(SITES, rank=2))
+    with pytest.raises(CapabilityError, match=r"satisfies Encodes \(encode\), received GAN"):
+        refit_prior(gan, *table)
+    read_off = DecodedPrior(SITES, DenseHead(3, 3), LabelExperts(3, latent_size=3))
+    with pytest.raises(ModelError, match="a density of codes and labels, received DecodedPrior"):
+        refit_prior(Mine(read_off), *table, initialize=None)

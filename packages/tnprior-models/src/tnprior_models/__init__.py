@@ -18,6 +18,7 @@ from tnprior_models.checkpoint import (
 from tnprior_models.cvae import CVAE
 from tnprior_models.decoded_distribution import DecodedDistribution
 from tnprior_models.decoded_prior import DecodedPrior
+from tnprior_models.encoding import Codes, encode_dataset
 from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.estimators import Estimated, Estimator, Pathwise, Reinforce, ReparametrizedMeans
 from tnprior_models.games import ClippedWasserstein, Game, MinMax, NonSaturating, PenalizedWasserstein
@@ -59,16 +60,20 @@ from tnprior_models.protocols import (
     DecodesValues,
     Draws,
     Encodes,
+    EncodesLabelled,
     HasPrior,
     Imputes,
+    Labelled,
+    PriorWeights,
     Reconstructs,
     Sampled,
     Samples,
     Trains,
+    WeighsPrior,
     abilities,
     require,
 )
-from tnprior_models.refit import Fitted, Polish, RefitSchedule, encode_dataset, prior_bound, refit_prior
+from tnprior_models.refit import Fitted, Polish, RefitSchedule, prior_bound, refit_prior
 from tnprior_models.training import (
     Callback,
     NonFiniteLossError,
@@ -95,6 +100,7 @@ __all__ = [
     "CapabilityError",
     "CheckpointError",
     "ClippedWasserstein",
+    "Codes",
     "ConvCritic",
     "ConvDecoder",
     "ConvEncoder",
@@ -110,6 +116,7 @@ __all__ = [
     "DenseHead",
     "Draws",
     "Encodes",
+    "EncodesLabelled",
     "Encodings",
     "Estimated",
     "Estimator",
@@ -122,6 +129,7 @@ __all__ = [
     "Imputes",
     "LabelCode",
     "LabelExperts",
+    "Labelled",
     "LabelledCode",
     "MinMax",
     "ModelError",
@@ -132,6 +140,7 @@ __all__ = [
     "Pathwise",
     "PenalizedWasserstein",
     "Polish",
+    "PriorWeights",
     "Reconstructs",
     "RefitSchedule",
     "Reinforce",
@@ -143,6 +152,7 @@ __all__ = [
     "Trainer",
     "TrainingInterrupted",
     "Trains",
+    "WeighsPrior",
     "abilities",
     "channel_norms",
     "conditional_bound",

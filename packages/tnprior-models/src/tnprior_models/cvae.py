@@ -9,39 +9,44 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, Normal
 
-from tnprior_core import LabelLegs, Legs, Likelihood, Mixture, StandardNormalPrior
+from tnprior_core import LabelLegs, Legs, Likelihood, Mixture
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.label_rows import LabelRows
 from tnprior_models.layout import SiteLayout
 from tnprior_models.likelihoods import ImageLikelihood
-from tnprior_models.local_expectations import expected_log_labels
 from tnprior_models.losses import conditional_bound
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.posterior import diagonal_posterior
-from tnprior_models.protocols import Sampled
+from tnprior_models.prior_terms import prior_terms
+from tnprior_models.protocols import Labelled, PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
 
 __all__ = ["CVAE"]
 
-STANDARD = Normal(0.0, 1.0, validate_args=False)
-
 
 class CVAE(nn.Module):
-    """A VAE whose encoder and decoder see the labels: `p(x|z, y)`, `p(z) = N(0, I)`, `p(y)`, `q(z|x, y)`, `q(y|x)`.
+    """A VAE whose encoder and decoder see the labels: `(z, y) ~ p(z, y)`, `p(x|z, y)`, `q(z|x, y)`, `q(y|x)`.
 
-    The baseline that a joint prior is measured against. Trained on a bound of image and observed attributes
-    (nats per image) plus a classification term, `conditional_bound`; labels that are missing are drawn from
-    the predictor `q(y|x) = prod_a q(y_a|x)` and completed like this are seen by encoder and decoder.
-    The bound is estimated without bias, and so are its gradients for encoder, decoder and prior. For the
-    predictor the entropy is exact and E_q[log p(y)] unbiased; only the gradient of the image's terms
-    through the drawn labels is biased (straight-through Gumbel-softmax).
+    Trained on a bound of log p(x, y_ob) (nats per image) plus a classification term, `conditional_bound`:
+    `L = E_q(y_un|x) E_q(z|x,y) [log p(x|z, y) + log p(z, y) - log q(z|x, y) - log q(y_un|x)]`. Labels that are
+    missing are drawn from the predictor `q(y|x) = prod_a q(y_a|x)` and completed like this are seen by encoder and
+    decoder. The bound is estimated without bias, and so are its gradients for encoder, decoder and prior. For the
+    predictor the entropy is exact and the prior's terms at the drawn code are unbiased; only the gradient through
+    drawn labels, of the image's terms and of the code that is encoded with them, is biased (straight-through
+    Gumbel-softmax).
 
-    It is made as strong as it can be: p(y) may be a tensor train over all attributes, so that a condition on
-    any subset of them completes the rest by exact conditional sampling, where the usual CVAE must be told
-    every label.
+    The prior decides what it is:
+
+    * With `StandardNormalPrior`, p(z, y) = N(z; 0, I) p(y), it is the baseline that a joint prior is measured
+      against, as strong as it can be made: p(y) may be a tensor train over all attributes, so that a condition on
+      any subset of them completes the rest by exact conditional sampling, where the usual CVAE must be told
+      every label.
+    * With any other prior over its sites, codes may depend on labels: `sample` draws (z, y) from the joint prior
+      under the condition and decodes both. `refit_prior` fits such a prior to networks that are trained already;
+      build the CVAE anew with the same networks and the other prior.
 
     Sources: Kingma et al. 2014 (M2); Sohn et al. 2015; baseline of VAE-TTLP (Kuznetsov et al. 2018).
 
@@ -50,19 +55,20 @@ class CVAE(nn.Module):
         predictor: features -> logits (B, L) of all attributes' labels side by side, L their number.
         encoder: features and one-hot rows (B, L) -> mean and log standard deviation of q(z|x, y).
         decoder: codes and one-hot rows side by side (B, d + L) -> what `likelihood` calls `decoded`.
-        prior: N(0, I) over d latents, and p(y).
+        prior: a module whose call returns a distribution over d continuous sites, the latents, and categorical
+            ones, the attributes.
         likelihood: `log_prob(decoded, x)` and `mean(decoded)`, such as `Bernoulli()` or `Gaussian()`.
         attribute_weight: weight of log q(y_ob|x) (Kingma's alpha).
-        kl_weight: weight of KL(q(z|x, y) || p(z)).
+        kl_weight: weight of log p(z) - log q(z|x, y).
         samples: draws of (y, z) per image and step.
         temperature: of the straight-through gradient.
         learning_rate: Adam's step size for everything but the prior.
         prior_learning_rate: Adam's step size for the prior.
 
     Raises:
-        ModelError: another prior, no latent, no attribute, a negative weight, or fewer than one sample.
+        ModelError: no latent, no attribute, a negative weight, or fewer than one sample.
 
-    >>> from tnprior_core import Categorical, Gaussian
+    >>> from tnprior_core import Categorical, Gaussian, StandardNormalPrior
     >>> from tnprior_models import Bernoulli, ConvDecoder
     >>> from tnprior_models.nets import ConvFeatures, DenseHead, LabelledCode
     >>> prior = StandardNormalPrior([Gaussian("z0"), Gaussian("z1"), Categorical("hat", ("0", "1"))])
@@ -102,11 +108,6 @@ class CVAE(nn.Module):
                 f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, samples={samples}, "
                 f"temperature={temperature}"
             )
-        if not isinstance(prior, StandardNormalPrior):
-            raise ModelError(
-                f"expected a StandardNormalPrior, received {type(prior).__name__}; a prior that joins codes "
-                "and labels is what a VAE takes"
-            )
         self.trunk = trunk
         self.predictor = predictor
         self.encoder = encoder
@@ -129,6 +130,10 @@ class CVAE(nn.Module):
         )
         return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
 
+    def prior_weights(self) -> PriorWeights:
+        """The weights of log p(z) and of log p(y|z) in the objective; the classification term has no prior in it."""
+        return PriorWeights(self.kl_weight, 1.0)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of `conditional_bound` on a batch; `loss` is minimised (nats per image)."""
         x, codes, observed = batch
@@ -139,14 +144,13 @@ class CVAE(nn.Module):
             drawn = self.rows.complete(
                 log_q, codes, observed, samples=self.samples, temperature=self.temperature
             )
-            log_labels = expected_log_labels(
-                self.prior.labels(), self.layout.categorical, self.rows.split(log_q), drawn.codes, ~observed
-            )
-        posterior = self.posterior(features, drawn.rows)
+        terms = prior_terms(self.prior, self.layout).of(
+            partial(self.posterior, features, drawn.rows), self.rows.split(log_q), drawn.codes, ~observed
+        )
         return conditional_bound(
-            self.log_likelihood(posterior.rsample(), drawn.rows, x),
-            kl_divergence(posterior.base_dist, STANDARD).sum(-1),
-            log_labels,
+            self.log_likelihood(terms.z, drawn.rows, x),
+            terms.kl,
+            terms.log_labels,
             (self.rows.entropy(log_q) * ~observed).sum(-1),
             self._log_q(log_q, codes, observed),
             kl_weight=self.kl_weight,
@@ -173,6 +177,24 @@ class CVAE(nn.Module):
         mean, sigma = (part.unflatten(0, rows.shape[:2]) for part in (flat.loc, flat.scale))
         return Independent(Normal(mean, sigma, validate_args=False), 1, validate_args=False)
 
+    def encode_labelled(
+        self,
+        x: Float[Tensor, "B C H W"],
+        codes: Int[Tensor, "B A"],
+        observed: Bool[Tensor, "B A"],
+        *,
+        seed: int = 0,
+        first_row: int = 0,
+    ) -> Labelled:
+        """q(z|x, y) at the observed labels and one draw from q(y|x) of those that are missing, as in `draws`.
+
+        What a joint prior is fitted to: one sample of `q(y_un|x)`, under which the bound has `E_q[log p(z, y)]`.
+        """
+        completed = self.draws(x, codes, observed, 1, seed=seed, first_row=first_row)[0]
+        at_once = self.posterior(self.trunk(x), self.rows.one_hot(completed)[None]).base_dist
+        normal = Normal(at_once.loc[0], at_once.scale[0], validate_args=False)
+        return Labelled(Independent(normal, 1, validate_args=False), completed)
+
     def log_likelihood(
         self, z: Float[Tensor, "S B d"], rows: Float[Tensor, "S B L"], x: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "S B"]:
@@ -183,7 +205,7 @@ class CVAE(nn.Module):
     def log_weights(
         self, x: Float[Tensor, "B C H W"], codes: Int[Tensor, "B A"], observed: Bool[Tensor, "B A"], k: int
     ) -> Float[Tensor, "k B"]:
-        """`log p(x|z_i, y_i) + log p(z_i) + log p(y_i) - log q(z_i|x, y_i) - log q(y_un,i|x)`, nats.
+        """`log p(x|z_i, y_i) + log p(z_i, y_i) - log q(z_i|x, y_i) - log q(y_un,i|x)`, nats.
 
         The k draws take the missing labels from q(y|x) and the code from q(z|x, y); the mean is the ELBO,
         `importance_bound` the tighter bound, both on log p(x, y_ob).
@@ -200,7 +222,7 @@ class CVAE(nn.Module):
         posterior = self.posterior(features, drawn.rows)
         z = posterior.rsample()
         likelihood = in_pieces(lambda part, rows: self.log_likelihood(part, rows, x), [z, drawn.rows])
-        joint = STANDARD.log_prob(z).sum(-1) + self.prior.labels().log_prob(drawn.codes.to(z.dtype))
+        joint = prior_terms(self.prior, self.layout).log_joint(z, drawn.codes)
         proposed = posterior.log_prob(z) + self._log_q(log_q, drawn.codes, ~observed)
         log_weights: Tensor = likelihood + joint - proposed
         return log_weights
@@ -208,7 +230,7 @@ class CVAE(nn.Module):
     def sample(
         self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
     ) -> Sampled:
-        """Draw n objects given any subset of the attributes; the others are drawn from p(y_un | y_ob).
+        """Draw n objects given any subset of the attributes: `(z, y_un) ~ p(z, y_un | y_ob)`, decoded with all labels.
 
         Arguments, streams and errors are those of `VAE.sample`.
         """
@@ -239,7 +261,10 @@ class CVAE(nn.Module):
     ) -> list[Float[Tensor, "B C_a"]]:
         """For every attribute q(y_a|x), (B, C_a) each; an observed one has probability one on its code.
 
-        The predictor reads the image alone, so known labels do not change the answer about the others.
+        Under every prior this is the predictor, the bound's own approximation of p(y|x, y_ob). The model's answer,
+        p(y) integrated over p(x|z, y) p(z|y) for every table of labels, can only be estimated by importance
+        sampling (`log_weights`), whose weights are those of whole images: a few draws would decide, at many times
+        the cost. The predictor reads the image alone, so known labels do not change the answer about the others.
         Nothing is random: `seed` is taken because every model is asked with one.
         """
         self.layout.check(codes, observed)

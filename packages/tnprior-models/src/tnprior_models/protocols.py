@@ -19,12 +19,16 @@ __all__ = [
     "DecodesValues",
     "Draws",
     "Encodes",
+    "EncodesLabelled",
     "HasPrior",
     "Imputes",
+    "Labelled",
+    "PriorWeights",
     "Reconstructs",
     "Sampled",
     "Samples",
     "Trains",
+    "WeighsPrior",
     "abilities",
     "require",
 ]
@@ -41,6 +45,20 @@ class Sampled(NamedTuple):
     x: Tensor
     values: Tensor
     log_evidence: Tensor
+
+
+class Labelled(NamedTuple):
+    """What a code means together with: `posterior` q(z|x, y), batch shape (B,), at whole rows of `codes` (B, A)."""
+
+    posterior: Any
+    codes: Tensor
+
+
+class PriorWeights(NamedTuple):
+    """Weights of log p(z) and of log p(y_ob|z) in a model's objective; 1 and 1 are the exact bound."""
+
+    latent: float = 1.0
+    attributes: float = 1.0
 
 
 @runtime_checkable
@@ -109,6 +127,17 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class EncodesLabelled(Protocol):
+    """Maps an object and its labels to a distribution over its latent code, which means nothing without them."""
+
+    def encode_labelled(
+        self, x: Tensor, codes: Tensor, observed: Tensor, *, seed: int = 0, first_row: int = 0
+    ) -> Labelled:
+        """q(z|x, y), the labels that are missing drawn; row b depends on its content, `seed` and `first_row + b`."""
+        ...
+
+
+@runtime_checkable
 class Decodes(Protocol):
     """Maps a latent code to an object."""
 
@@ -133,12 +162,25 @@ class HasPrior(Protocol):
     prior: nn.Module
 
 
+@runtime_checkable
+class WeighsPrior(Protocol):
+    """Says how its objective weighs the prior's terms, which a prior fitted on its own then follows.
+
+    A setting and no ability, so that `abilities` does not list it.
+    """
+
+    def prior_weights(self) -> PriorWeights:
+        """The weights of log p(z) and of log p(y_ob|z)."""
+        ...
+
+
 PROTOCOLS: Sequence[type] = (
     BoundsLikelihood,
     Decodes,
     DecodesValues,
     Draws,
     Encodes,
+    EncodesLabelled,
     HasPrior,
     Imputes,
     Reconstructs,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from tnprior_core import (
@@ -16,22 +16,22 @@ from tnprior_core import (
     initialize_from_clusters,
     initialize_from_mixtures,
 )
+from tnprior_models.encoding import ENCODE_BATCH, Codes, encode_dataset
 from tnprior_models.errors import ModelError
-from tnprior_models.vae import VAE
+from tnprior_models.joint_density import log_joint, log_joint_and_latent
+from tnprior_models.layout import SiteLayout
+from tnprior_models.protocols import HasPrior, PriorWeights, WeighsPrior
 
 __all__ = [
-    "Codes",
     "Fitted",
     "Polish",
     "RefitSchedule",
-    "encode_dataset",
     "initialize_without_attributes",
     "polish_prior",
     "prior_bound",
     "refit_prior",
 ]
 
-ENCODE_BATCH = 512
 REPORT_EVERY = 100
 
 
@@ -77,8 +77,9 @@ class Polish:
         steps: Adam steps; 0 for none.
         learning_rate: step size at the start; it falls to zero as a cosine.
         batch_size: codes per step.
-        attribute_weight: weight of log p(y_ob|z); None for the model's own. A model that weighs labels
-            heavily to shape its codes wants a prior that fits those codes, which takes a smaller weight.
+        attribute_weight: weight of log p(y_ob|z); None for the model's own (`WeighsPrior`), 1 if it has none.
+            A model that weighs labels heavily to shape its codes wants a prior that fits those codes, which
+            takes a smaller weight.
 
     Raises:
         ModelError: a setting out of range.
@@ -98,72 +99,6 @@ class Polish:
             )
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Posteriors of many images and their attribute table: all that fitting a prior needs.
-
-    `mu`, `sigma` (n, d): mean and standard deviation of q(z|x); `codes` (n, A); `observed` (n, A).
-    """
-
-    mu: Float[Tensor, "n d"]
-    sigma: Float[Tensor, "n d"]
-    codes: Int[Tensor, "n A"]
-    observed: Bool[Tensor, "n A"]
-
-    def draw(self, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """One sample of q(z|x) for every image."""
-        noise = torch.randn(self.mu.shape, generator=generator, dtype=self.mu.dtype).to(self.mu.device)
-        return self.mu + self.sigma * noise
-
-    def rows(self, index: Tensor) -> Codes:
-        """The posteriors and attributes of some of the images."""
-        return Codes(self.mu[index], self.sigma[index], self.codes[index], self.observed[index])
-
-
-@torch.no_grad()
-def encode_dataset(
-    model: VAE,
-    x: Tensor,
-    codes: Int[Tensor, "..."],
-    observed: Bool[Tensor, "..."],
-    *,
-    limit: int | None = 20_000,
-    seed: int = 0,
-) -> Codes:
-    """Encode a seeded choice of at most `limit` images (all for None), in the model's device and dtype.
-
-    `x` is (n, C, H, W), uint8 (scaled by 1/255) or float in [0, 1].
-
-    Raises:
-        ModelError: no images, or tables of different length.
-
-    >>> from tnprior_core import Gaussian, StandardNormalPrior
-    >>> from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder
-    >>> nets = [net((1, 8, 8), latent_size=1, width=8) for net in (ConvEncoder, ConvDecoder)]
-    >>> vae, none = VAE(*nets, StandardNormalPrior([Gaussian("z0")]), Bernoulli()), torch.zeros(20, 0).long()
-    >>> codes = encode_dataset(vae, torch.rand(20, 1, 8, 8), none, none.bool())
-    >>> codes.mu.shape, bool((codes.sigma > 0).all())
-    (torch.Size([20, 1]), True)
-    """
-    if not x.shape[0] or not x.shape[0] == codes.shape[0] == observed.shape[0]:
-        raise ModelError(
-            "expected at least one image and as many rows of attributes, received "
-            f"{x.shape[0]} images, {codes.shape[0]} rows of codes, {observed.shape[0]} of the mask"
-        )
-    count = x.shape[0] if limit is None else min(limit, x.shape[0])
-    chosen = torch.randperm(x.shape[0], generator=torch.Generator().manual_seed(seed))[:count]
-    home = next(model.encoder.parameters())
-    mus, sigmas = [], []
-    for index in chosen.split(ENCODE_BATCH):
-        images = x[index.to(x.device)].to(home.device)
-        scaled = images.to(home.dtype) / 255 if images.dtype == torch.uint8 else images.to(home.dtype)
-        posterior = model.encode(scaled)
-        mus.append(posterior.mean)
-        sigmas.append(posterior.stddev)
-    table = [part[chosen.to(part.device)].to(home.device) for part in (codes, observed)]
-    return Codes(torch.cat(mus), torch.cat(sigmas), table[0], table[1])
-
-
 class Fitted(NamedTuple):
     """How far a fit is: updates made, and the mean loss since the last report (None before the first update)."""
 
@@ -172,17 +107,18 @@ class Fitted(NamedTuple):
 
 
 def polish_prior(
-    model: VAE,
+    model: HasPrior,
     codes: Codes,
     polish: Polish,
     *,
     seed: int = 0,
     progress: Callable[[Fitted], None] | None = None,
 ) -> None:
-    """Minimise `-E_q[kl_weight log p(z) + attribute_weight log p(y_ob|z)]` in the prior alone.
+    """Minimise `-E_q[w_z log p(z) + w_y log p(y_ob|z)]` in the prior alone.
 
     The terms of the model's own objective that depend on the prior, over cached posteriors: no image is
-    encoded or decoded. Fresh samples of q(z|x) at every step keep the prior from fitting single codes.
+    encoded or decoded. Fresh samples of q(z|x) at every step keep the prior from fitting single codes. The weights
+    are the model's own where it says them (`WeighsPrior`), else 1 and 1, which is the exact bound.
     `progress` is called before the first update, after every hundredth and after the last.
     """
     report = (lambda _: None) if progress is None else progress
@@ -191,12 +127,12 @@ def polish_prior(
     parameters = [parameter for parameter in model.prior.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=polish.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(polish.steps, 1))
-    weight = model.attribute_weight if polish.attribute_weight is None else polish.attribute_weight
+    layout, weights = SiteLayout.of(model.prior).to(codes.mu.device), _weights(model, polish.attribute_weight)
     since: list[Tensor] = []
     for step in range(1, polish.steps + 1):
         index = torch.randint(codes.mu.shape[0], (polish.batch_size,), generator=generator)
         batch = codes.rows(index.to(codes.mu.device))
-        loss = _prior_loss(model, batch.draw(generator), batch, weight)
+        loss = _prior_loss(model.prior, layout, batch.draw(generator), batch, weights)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -209,7 +145,7 @@ def polish_prior(
 
 
 @torch.no_grad()
-def prior_bound(model: VAE, codes: Codes, *, seed: int = 0) -> float:
+def prior_bound(model: HasPrior, codes: Codes, *, seed: int = 0) -> float:
     """`E_q[log p(z, y_ob)]`, the mean over posteriors and one sample of each; nats per object.
 
     On held-out codes it says how well a prior fits; the part of the bound that a frozen network leaves open.
@@ -223,16 +159,26 @@ def prior_bound(model: VAE, codes: Codes, *, seed: int = 0) -> float:
     -0.919
     """
     z, total = codes.draw(torch.Generator().manual_seed(seed)), 0.0
+    layout = SiteLayout.of(model.prior).to(z.device)
     for index in torch.arange(len(z), device=z.device).split(ENCODE_BATCH):
-        total += model.log_joint(z[index], codes.codes[index], codes.observed[index]).double().sum().item()
+        rows = codes.rows(index)
+        found = log_joint(model.prior(), layout, z[index], rows.codes, rows.observed)
+        total += found.double().sum().item()
     return total / len(z)
 
 
-def _prior_loss(model: VAE, z: Tensor, batch: Codes, attribute_weight: float) -> Tensor:
-    if attribute_weight == model.kl_weight:
-        return -attribute_weight * model.log_joint(z, batch.codes, batch.observed).mean()
-    log_joint, log_latent = model.log_joint_and_latent(z, batch.codes, batch.observed)
-    return -(model.kl_weight * log_latent + attribute_weight * (log_joint - log_latent)).mean()
+def _weights(model: HasPrior, attributes: float | None) -> PriorWeights:
+    own = model.prior_weights() if isinstance(model, WeighsPrior) else PriorWeights()
+    return own if attributes is None else PriorWeights(own.latent, attributes)
+
+
+def _prior_loss(
+    prior: nn.Module, layout: SiteLayout, z: Tensor, batch: Codes, weights: PriorWeights
+) -> Tensor:
+    if weights.latent == weights.attributes:
+        return -weights.latent * log_joint(prior(), layout, z, batch.codes, batch.observed).mean()
+    joint, latent = log_joint_and_latent(prior(), layout, z, batch.codes, batch.observed)
+    return -(weights.latent * latent + weights.attributes * (joint - latent)).mean()
 
 
 def initialize_without_attributes(
@@ -243,7 +189,7 @@ def initialize_without_attributes(
 
 
 def refit_prior(
-    model: VAE,
+    model: HasPrior,
     x: Tensor,
     codes: Int[Tensor, "..."],
     observed: Bool[Tensor, "..."],
@@ -257,7 +203,8 @@ def refit_prior(
     """Fit the prior to the encoder's present codes: initialise it from them, then polish it.
 
     Args:
-        model: encoder and prior are used, only the prior is changed.
+        model: anything with a `prior` (`HasPrior`) and an encoder, of objects (`Encodes`) or of objects and
+            labels (`EncodesLabelled`); only the prior is changed.
         x, codes, observed: the training data, see `encode_dataset`.
         initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters`,
             `initialize_without_attributes` (the published one); None to polish only, for priors of any kind.
@@ -271,7 +218,8 @@ def refit_prior(
         The parameters that were overwritten: their optimiser state is stale and must be reset.
 
     Raises:
-        ModelError: no data, a prior without parameters, or one that clusters cannot initialise.
+        ModelError: no data, a prior without parameters or density, or one that clusters cannot initialise.
+        CapabilityError: the model has no encoder.
 
     >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
     >>> from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder
@@ -295,6 +243,11 @@ def refit_prior(
 def _check_fittable(prior: nn.Module, initialize: Callable[..., Any] | None) -> None:
     if not any(parameter.requires_grad for parameter in prior.parameters()):
         raise ModelError(f"expected a prior with trainable parameters, received {type(prior).__name__}")
+    if not hasattr(prior(), "log_prob"):
+        raise ModelError(
+            f"expected a prior with a density of codes and labels, received {type(prior).__name__}; give the "
+            "networks to a VAE with a tensor prior"
+        )
     if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior | GaussianMixturePrior):
         raise ModelError(
             "expected a tensor-train, tensor-ring or Gaussian-mixture prior to initialise from clusters, "

@@ -14,6 +14,7 @@ from torch.distributions import Independent
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
+from tnprior_models.joint_density import log_joint, log_joint_and_latent
 from tnprior_models.layout import SiteLayout
 from tnprior_models.likelihoods import ImageLikelihood
 from tnprior_models.losses import joint_bound, label_information
@@ -21,7 +22,7 @@ from tnprior_models.losses.label_information import fixed
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
-from tnprior_models.protocols import Sampled
+from tnprior_models.protocols import PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
 
 __all__ = ["VAE"]
@@ -108,6 +109,10 @@ class VAE(nn.Module):
         )
         return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
 
+    def prior_weights(self) -> PriorWeights:
+        """The weights of log p(z) and of log p(y_ob|z) in the objective."""
+        return PriorWeights(self.kl_weight, self.attribute_weight)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of `joint_bound`, and `label_information`; `loss` is minimised (nats per image)."""
         x, codes, observed = batch
@@ -192,9 +197,7 @@ class VAE(nn.Module):
     ) -> Float[Tensor, "..."]:
         """log p(z, y_ob) under the prior."""
         with torch.autocast(z.device.type, enabled=False):
-            values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
-            log_joint: Tensor = self.prior().log_prob(values, observed=mask)
-            return log_joint
+            return log_joint(self.prior(), self.layout, z, codes, observed)
 
     def log_joint_and_latent(
         self,
@@ -205,11 +208,7 @@ class VAE(nn.Module):
     ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """log p(z, y_ob) and log p(z) by one contraction, under the prior unless told otherwise."""
         p = self.prior() if distribution is None else distribution
-        with torch.autocast(z.device.type, enabled=False):
-            values, mask = self.layout.join(z, codes), self.layout.mask(z, observed)
-            alone = self.layout.mask(z, torch.zeros_like(observed))
-            both = p.log_prob(torch.stack([values, values]), observed=torch.stack([mask, alone]))
-            return both[0], both[1]
+        return log_joint_and_latent(p, self.layout, z, codes, observed)
 
     def log_weights(
         self,
