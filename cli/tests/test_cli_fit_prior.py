@@ -5,10 +5,17 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
+import tnprior_data
+from tnprior_cli.build import load_model
+from tnprior_cli.carried import carry_networks
 from tnprior_cli.figures.curve import training_curve
+from tnprior_cli.fit_settings import fit_command, fitted_config
 from tnprior_cli.rundir import open_run
+from tnprior_cli.settings import resolve
+from tnprior_models import CheckpointError
 
 SMALL = ("-s", "prior.rank=3", "-s", "prior.components=2", "-s", "fit.steps=20", "-s", "fit.batch_size=64")
 
@@ -139,23 +146,118 @@ def test_an_existing_output_is_kept(digits_run: Path, tnp, tmp_path: Path) -> No
     assert "the run itself" in answer.error
 
 
-def test_a_conditional_model_is_refused(tnp, tmp_path: Path) -> None:
-    run = tmp_path / "cvae"
-    settings = (
-        "-s",
-        "model.width=8",
-        "-s",
-        "model.hidden=16",
-        "-s",
-        "train.epochs=1",
-        "-s",
-        "train.warmup=0",
-    )
-    answer = tnp("train", "digits-cvae", *settings, "-o", run, "-q")
+NORMAL = ("prior.kind=normal", "prior.components=none", "prior.rank=none", "prior.spread=none")
+FAMILIES = {
+    "cvae": ("model.family=cvae", *NORMAL),
+    "jmvae": ("model.family=jmvae", "model.alignment_weight=0.5", *NORMAL),
+    "telbo": ("model.family=telbo", *NORMAL),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def other_run(request, tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """A small run on the digits of a family that is no VAE."""
+    from tnprior_cli.main import main
+
+    path = tmp_path_factory.mktemp(request.param) / request.param
+    settings = ("prior.initialize=none", "train.epochs=1", *FAMILIES[request.param])
+    words = [word for text in settings for word in ("-s", text)]
+    assert main(["train", "digits", "--missing", "0.3", *tiny, *words, "-o", str(path), "-q"]) == 0
+    return path
+
+
+def test_a_run_of_another_family_keeps_its_networks_and_answers(other_run: Path, tnp, tmp_path: Path) -> None:
+    run, family = tmp_path / "fitted", other_run.name
+    answer = tnp("fit-prior", other_run, "-o", run, *SMALL)
     assert answer.code == 0, answer.err
+    assert f"those of a {family}, unchanged" in answer.err
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"]["family"] == ("cvae" if family == "cvae" else "vae")
+    assert (config["prior"]["kind"], config["data"]["missing"]) == ("train", 0.3)
+    models = [load_model(open_run(path), "cpu") for path in (other_run, run)]
+    x = tnprior_data.load("digits", split="test").x[:40] / 255
+    reconstructions = [model.reconstruct(x) for model in models]
+    assert torch.equal(*reconstructions)
+    (line,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert line["validation/fit/log_prior"] < 0
+    for given in ("digit=3", "digit!=0"):
+        assert tnp("sample", run, "--given", given, "-n", "4", "-o", tmp_path / given).code == 0
+    assert tnp("impute", run, "digits", "-o", tmp_path / "filled.csv", "--draws", "2").code == 0
+    words = ["-n", "20", "-k", "2", "--bounded", "20", "--classifier-steps", "12", "--no-figures"]
+    answer = tnp("eval", run, *words, "-o", tmp_path / "report.json", "--json")
+    assert answer.code == 0, answer.err
+    assert {"bound/elbo", "imputation-accuracy", "generated-accuracy"} <= set(answer.json["values"])
+
+
+def test_weights_are_carried_by_name_and_none_is_left_over(other_run: Path, tnp, tmp_path: Path) -> None:
+    run, family = tmp_path / "fitted", other_run.name
+    assert tnp("fit-prior", other_run, "-o", run, *SMALL, "-s", "fit.steps=0", "-q").code == 0
+    before, after = (load_file(path / "model.safetensors") for path in (other_run, run))
+    places = {"trunk.": "encoder.", "image_encoder.head.": "encoder."} if family != "cvae" else {}
+    left = ("prior.", "joint_encoder.") if family != "cvae" else ("prior.",)
+    kept = {}
+    for name, tensor in before.items():
+        old = next((start for start in places if name.startswith(start)), "")
+        if not name.startswith(left):
+            kept[places.get(old, "") + name.removeprefix(old)] = tensor
+    assert set(kept) == {name for name in after if not name.startswith("prior.")}
+    assert all((kept[name] == after[name]).all() for name in kept)
+
+
+def test_networks_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
+    trained = torch.nn.ModuleDict({"trunk": torch.nn.Linear(2, 2), "decoder": torch.nn.Linear(2, 3)})
+    model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(2, 2), "decoder": torch.nn.Linear(2, 3)})
+    carry_networks("jmvae", trained, model)
+    assert torch.equal(model["encoder"].weight, trained["trunk"].weight)
+    model["decoder"], model["likelihood"] = torch.nn.Linear(2, 4), torch.nn.Linear(1, 1)
+    with pytest.raises(CheckpointError, match=r"decoder.bias, decoder.weight, likelihood.bias, likelihood.w"):
+        carry_networks("jmvae", trained, model)
+
+
+def test_a_conditional_model_weighs_labels_as_the_bound_and_its_card_says_so(tnp, tmp_path: Path) -> None:
+    """Its decoder is told the labels; a weight that is named stays, on the card too."""
+    config = resolve("digits-cvae")
+    settings = fitted_config(config, "runs/x")[1]
+    assert settings.attribute_weight == 1.0
+    fitted, heavy = fitted_config(config, "runs/x", ["fit.attribute_weight=20"])
+    assert "fit.attribute_weight=20" in fit_command(fitted, heavy, "runs/y")
+    assert "fit.attribute_weight" not in fit_command(fitted, settings, "runs/y")
+    assert fitted_config(resolve("faces-jmvae"), "runs/x")[1].attribute_weight == 20.0
+
+
+def test_a_fitted_conditional_model_is_fitted_again_and_repeated(tnp, tmp_path: Path, tiny) -> None:
+    run = tmp_path / "cvae"
+    settings = ("prior.initialize=none", "train.epochs=1", *FAMILIES["cvae"])
+    words = [word for text in settings for word in ("-s", text)]
+    assert tnp("train", "digits", "--missing", "0.3", *tiny, *words, "-o", run, "-q").code == 0
+    for out in ("one", "two"):
+        assert tnp("fit-prior", run, "-o", tmp_path / out, *SMALL, "-q").code == 0
+    one, two = (load_file(tmp_path / out / "model.safetensors") for out in ("one", "two"))
+    assert all((one[name] == two[name]).all() for name in one)
+    answer = tnp("fit-prior", tmp_path / "one", "-o", tmp_path / "ring", *SMALL, "-s", "prior.kind=ring")
+    assert answer.code == 0, answer.err
+
+
+def test_a_conditional_model_is_trained_with_a_joint_prior_that_is_refitted(
+    tnp, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    words = ("-s", "model.family=cvae", "-s", "train.epochs=3", "-s", "prior.settle=3")
+    answer = tnp("train", "digits", "--missing", "0.3", *tiny, *words, "-o", run, "-q")
+    assert answer.code == 0, answer.err
+    assert tnp("sample", run, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+
+
+def test_a_model_without_an_encoder_is_refused_in_one_line(tnp, tmp_path: Path, tiny) -> None:
+    run = tmp_path / "gan"
+    settings = ("model.family=gan", "train.validation=0", "prior.initialize=none", "train.epochs=1")
+    words = [word for text in (*settings, "model.width=4") for word in ("-s", text)]
+    assert tnp("train", "digits", *tiny, *words, "-o", run, "-q").code == 0
     refused = tnp("fit-prior", run, "-o", tmp_path / "fitted")
     assert refused.code == 2
-    assert "holds a cvae" in refused.error
+    assert "expected a run with an encoder (vae, cvae, jmvae, telbo), received the gan" in refused.error
+    assert "trained with its networks, by `tnp train`" in refused.error
+    assert not (tmp_path / "fitted").exists()
 
 
 def test_no_run_no_fit(tnp, tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "clusters"
 """The prior that is fitted unless settings say otherwise: larger than in joint training, where the codes come to
 meet the prior; here they are what they are."""
 
+FITTED_FAMILY = {"vae": "vae", "cvae": "cvae", "jmvae": "vae", "telbo": "vae"}
+"""What a run of each family with an encoder becomes. With a prior over codes and labels, the encoder of images and the
+decoder of a jmvae or telbo are a vae; the encoders of labels, which the prior replaces, are left behind."""
+
 CHANGEABLE = ("description", "seed", "data.root", "data.missing", "data.seed", "prior.", "fit.")
 """What may differ from the run: how much of the labels is seen, and the prior."""
 
@@ -26,13 +30,20 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
         overrides: `section.key=value` texts.
 
     Raises:
-        UsageError: a setting that does not exist, or that a fit cannot change.
+        UsageError: a run without an encoder, or a setting that does not exist or that a fit cannot change.
     """
+    family = old.model.family
+    if family not in FITTED_FAMILY:
+        raise UsageError(
+            f"expected a run with an encoder ({', '.join(FITTED_FAMILY)}), received the {family} {source}, which has "
+            f"no codes to fit a prior to; the prior of a {family} is trained with its networks, by `tnp train`"
+        )
     table = {
         **old.model_dump(mode="json"),
         "description": f"A prior fitted to the codes of {source}",
+        "model": {**old.model.model_dump(), "family": FITTED_FAMILY[family], "alignment_weight": None},
         "prior": PRIOR,
-        "fit": {"source": source},
+        "fit": _usual_fit(FITTED_FAMILY[family], source),
     }
     start = check(table, source)
     new = check(override(table, overrides), "-s")
@@ -51,7 +62,8 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
 
 def fit_command(config: RunConfig, settings: FitSection, out: str) -> str:
     """The command line that makes the same fit once more."""
-    usual = {"prior": PriorSection.model_validate(PRIOR), "fit": FitSection(source=settings.source)}
+    fit = FitSection.model_validate(_usual_fit(config.model.family, settings.source))
+    usual = {"prior": PriorSection.model_validate(PRIOR), "fit": fit}
     words = ["tnp", "fit-prior", settings.source, "-o", out]
     words += ["--missing", str(config.data.missing), "--seed", str(config.seed)]
     for name, section in (("prior", config.prior), ("fit", settings)):
@@ -59,6 +71,11 @@ def fit_command(config: RunConfig, settings: FitSection, out: str) -> str:
     if config.data.seed:
         words += ["-s", f"data.seed={config.data.seed}"]
     return shlex.join(words)
+
+
+def _usual_fit(family: str, source: str) -> dict[str, Any]:
+    """The settings of a fit unless told otherwise: a decoder that is told the labels need not find them in the code."""
+    return {"source": source, **({"attribute_weight": 1.0} if family == "cvae" else {})}
 
 
 def _changes(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -8,11 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tnprior_cli.atomic import new_directory, require_free, write_text
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, load_model, pick_device
+from tnprior_cli.carried import carry_networks
 from tnprior_cli.config import FitSection, RunConfig
 from tnprior_cli.errors import UsageError
 from tnprior_cli.fit_settings import fitted_config
@@ -21,7 +20,7 @@ from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_r
 from tnprior_cli.runfiles import write_description, write_json
 from tnprior_cli.training import describe, initialize_prior, split_validation
 from tnprior_data import Dataset
-from tnprior_models import VAE, CapabilityError, Fitted, Polish, encode_dataset, prior_bound, refit_prior
+from tnprior_models import Fitted, Polish, encode_dataset, prior_bound, refit_prior
 from tnprior_models.checkpoint import save_weights
 from tnprior_models.training import TensorData
 from tnprior_models.training.environment import environment
@@ -46,18 +45,14 @@ class FitPlan:
         return objects_of(self.data)
 
     @cached_property
-    def model(self) -> VAE:
+    def model(self) -> Any:
         """The networks of the run under a new prior.
 
         Raises:
-            CapabilityError: the run's model is none whose codes have a prior of their own.
+            CheckpointError: the networks of the run are not those that its configuration says.
         """
         trained, model = load_model(self.source, self.device), build_model(self.config, self.objects)
-        if not isinstance(trained, VAE) or not isinstance(model, VAE):
-            raise CapabilityError(f"expected a VAE, received {type(trained).__name__}")
-        own = _networks(trained)
-        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in own}
-        model.load_state_dict({**kept, **own})
+        carry_networks(self.source.config.model.family, trained, model)
         return model.to(pick_device(self.device)).eval()
 
     def rows(self) -> Iterable[tuple[str, str]]:
@@ -65,6 +60,8 @@ class FitPlan:
         hidden = 1 - float(self.data.observed.double().mean())
         yield "data", f"{self.config.data.name}: {len(self.data)} objects, {hidden:.1%} of the labels missing"
         yield "attributes", ", ".join(self.objects.names)
+        before, after = self.source.config.model.family, self.config.model.family
+        yield "networks", f"those of a {before}, unchanged" + (f"; now a {after}" if after != before else "")
         yield "prior", f"{self.config.prior.kind}, {self.config.prior.size()}"
         yield "parameters", f"{sum(p.numel() for p in self.model.prior.parameters()):,} of the prior"
         yield "steps", f"{self.settings.steps} of batch size {self.settings.batch_size}"
@@ -75,17 +72,12 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     """Checks everything that can be checked before the fit.
 
     Raises:
-        UsageError: a setting that a fit cannot change, the output place or the device.
+        UsageError: a run without an encoder, a setting that a fit cannot change, the output place or the device.
         BadDataError: the run is damaged, unfinished, or its data are not what it was trained on.
-        CapabilityError: the run's model is not one whose codes have a prior of their own.
     """
     place = str(pick_device(device))
     source = open_run(run)
     source.weights.stat()
-    if source.config.model.family != "vae":
-        raise CapabilityError(
-            f"expected a vae, whose codes have a prior of their own; {run} holds a {source.config.model.family}"
-        )
     # The networks have the width that they were trained with, whatever prior they get.
     trained = matched(source.config, source.objects)
     config, settings = fitted_config(trained, str(source.path), overrides)
@@ -135,11 +127,6 @@ def fit(planned: FitPlan, say: Say) -> None:
         write_description(folder, str(planned.path), config, planned.objects)
 
 
-def _networks(model: VAE) -> dict[str, torch.Tensor]:
-    """The weights of everything but the prior, by name."""
-    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("prior.")}
-
-
-def _validate(model: VAE, validation: TensorData) -> dict[str, float]:
+def _validate(model: Any, validation: TensorData) -> dict[str, float]:
     codes = encode_dataset(model, validation.x, validation.codes, validation.observed, limit=None)
     return {"validation/fit/log_prior": prior_bound(model, codes)}

@@ -19,8 +19,6 @@ from tnprior_core import VampPrior, information_order, initialize_from_clusters,
 from tnprior_data import Dataset
 from tnprior_eval import quantize
 from tnprior_models import (
-    VAE,
-    CapabilityError,
     HasPrior,
     Polish,
     RefitSchedule,
@@ -174,14 +172,9 @@ def _fit_in_group(path: Path, config: RunConfig, kind: str, speech: Speech) -> T
 
 
 def _refit(start: Callable[..., None] | None, polish: Polish, seed: int, run: Run) -> Iterable[Tensor]:
-    data, model = run.data, run.model
-    if not isinstance(model, VAE):
-        raise CapabilityError(
-            f"expected a VAE to refit the prior of, received {type(model).__name__}; set prior.initialize to none, "
-            "prior.settle and prior.finish to 0"
-        )
+    data = run.data
     return refit_prior(
-        model,
+        require(run.model, HasPrior),
         data.x,
         data.codes,
         data.observed,
