@@ -7,6 +7,7 @@ import torch
 
 from tnprior_core import (
     Categorical,
+    FlowPrior,
     GaussianMixturePrior,
     StandardNormalPrior,
     TensorRingPrior,
@@ -91,6 +92,9 @@ MODELS = {
     "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
     "cvae, train": lambda **o: cvae(TensorTrainPrior(SITES, rank=3), **o),
     "cvae, mixture": lambda **o: cvae(GaussianMixturePrior(SITES, components=5), Gaussian(), **o),
+    "cvae, behind a flow": lambda **o: cvae(
+        FlowPrior(TensorRingPrior(SITES, rank=3), layers=2, hidden=8), **o
+    ),
     "jmvae": lambda **o: multimodal(LabelCode(LABELS, D, hidden=16), JMVAE(), **o),
     "telbo": lambda **o: multimodal(LabelExperts(LABELS, D, hidden=16), TELBO(), Gaussian(), **o),
 }
