@@ -89,11 +89,12 @@ def test_every_game_is_played(game: str, trained, tnp, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ((), PenalizedWasserstein(1e-4, 5, weight=2.5, slope=2.0, norms=sample_norms)),
-        (("gan.norm=channel", "gan.penalty=4"), PenalizedWasserstein(1e-4, 5, 1.0, 2.0, channel_norms)),
+        ((), PenalizedWasserstein(1e-4, 5, weight=10.0, slope=2.0, norms=sample_norms)),
+        (("gan.norm=channel", "gan.penalty=4"), PenalizedWasserstein(1e-4, 5, 4.0, 2.0, channel_norms)),
         (("gan.game=wgan", "gan.clip=0.02", "gan.critic_steps=3"), ClippedWasserstein(1e-4, 3, 0.02)),
         (("gan.game=minmax",), MinMax(1e-4, 1)),
         (("gan.game=nonsaturating", "gan.critic_steps=2"), NonSaturating(1e-4, 2)),
+        (("gan.game=nonsaturating", "gan.penalty=1"), NonSaturating(1e-4, 1, weight=0.25)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

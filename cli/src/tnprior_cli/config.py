@@ -272,7 +272,10 @@ class GanSection(Section):
         Count | None, Field(description="updates of the critic for one of the others; none: the game's usual")
     ] = None
     label_weight: Annotated[Weight, Field(description="weight of the critic's reading of labels")] = 1.0
-    penalty: Annotated[Weight, Field(description="weight of the gradient penalty, in wgan-gp")] = 10.0
+    penalty: Annotated[
+        Weight | None,
+        Field(description="weight of the gradient penalty; none: 10 in wgan-gp, 0 in nonsaturating"),
+    ] = None
     norm: Annotated[
         Literal["sample", "channel"],
         Field(

@@ -42,8 +42,7 @@ from tnprior_models import (
 from tnprior_models import Gaussian as GaussianPixels
 
 SLOPE = 2.0
-"""Gradients with respect to images in [0, 1] are twice those in [-1, 1], where slope and weight of the penalty are
-usually counted."""
+"""Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
 
 
 def build_family(config: RunConfig, objects: Objects) -> nn.Module:
@@ -148,7 +147,12 @@ def _pace(gan: GanSection) -> dict[str, int]:
 
 def _penalized(gan: GanSection, played: dict[str, Any]) -> PenalizedWasserstein:
     norms = {"sample": sample_norms, "channel": channel_norms}[gan.norm]
-    return PenalizedWasserstein(**played, weight=gan.penalty / SLOPE**2, slope=SLOPE, norms=norms)
+    told: dict[str, Any] = {} if gan.penalty is None else {"weight": gan.penalty}
+    return PenalizedWasserstein(**played, **told, slope=SLOPE, norms=norms)
+
+
+def _nonsaturating(gan: GanSection, played: dict[str, Any]) -> NonSaturating:
+    return NonSaturating(**played, weight=(gan.penalty or 0.0) / SLOPE**2)
 
 
 _FAMILIES: dict[str, Callable[[RunConfig, Objects], nn.Module]] = {
@@ -170,7 +174,7 @@ _GAMES: dict[str, Callable[[GanSection, dict[str, Any]], Game]] = {
     "wgan-gp": _penalized,
     "wgan": lambda gan, played: ClippedWasserstein(**played, clip=gan.clip),
     "minmax": lambda _, played: MinMax(**played),
-    "nonsaturating": lambda _, played: NonSaturating(**played),
+    "nonsaturating": _nonsaturating,
 }
 _ESTIMATORS: dict[str, Any] = {
     "pathwise": lambda gan: Pathwise(floor=gan.floor),

@@ -19,6 +19,7 @@ from tnprior_models.losses import (
     score_function,
     wasserstein_cost,
     wasserstein_loss,
+    zero_centred_penalty,
 )
 
 SCORES = st.lists(st.floats(-30, 30), min_size=1, max_size=6).map(
@@ -101,6 +102,20 @@ def test_the_penalty_needs_no_gradients_around_it_and_survives_a_flat_critic():
 def test_the_penalty_refuses_objects_of_different_number():
     with pytest.raises(ModelError, match="as many fakes as real objects"):
         gradient_penalty(lambda x: x[:, 0], torch.zeros(3, 2), torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 5, 4)], ids=str)
+def test_the_zero_centred_penalty_of_a_quadratic_critic_is_exact(shape):
+    # f(x) = sum w x^2 / 2 has gradient w x: the penalty is mean |w x|^2, its own gradient 2 mean w x^2.
+    torch.manual_seed(0)
+    weight = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+    real = torch.rand(6, *shape, dtype=torch.float64)
+    with torch.no_grad():
+        penalty = zero_centred_penalty(lambda x: (x * x * weight / 2).flatten(1).sum(1), real)
+    expected = (weight.detach() * real).square().sum() / 6
+    assert penalty.item() == pytest.approx(expected.item(), abs=1e-12)
+    penalty.backward()
+    torch.testing.assert_close(weight.grad, 2 * (weight.detach() * real.square()).sum(0) / 6)
 
 
 @pytest.mark.parametrize("draws", [1, 2, 3])

@@ -45,6 +45,7 @@ SITES = [Categorical("hat", ("no", "yes")), *LATENTS, Categorical("digit", ("a",
 GAMES = {
     "minmax": MinMax(),
     "nonsaturating": NonSaturating(critic_steps=2),
+    "flat at real objects": NonSaturating(weight=0.3),
     "clipped": ClippedWasserstein(critic_steps=2),
     "penalized": PenalizedWasserstein(critic_steps=3),
 }
@@ -289,6 +290,7 @@ def test_vectors_are_drawn_as_images_are():
         (lambda: labelled(label_weight=-1.0), "label_weight >= 0"),
         (lambda: labelled(prior_learning_rate=0.0), "prior_learning_rate > 0"),
         (lambda: PenalizedWasserstein(slope=0.0), "slope > 0"),
+        (lambda: NonSaturating(weight=-1.0), "weight >= 0"),
         (lambda: ClippedWasserstein(clip=0.0), "clip > 0"),
         (lambda: MinMax(critic_steps=0), "critic_steps >= 1"),
         (lambda: ClippedWasserstein(learning_rate=0.0), "learning_rate > 0"),

@@ -37,6 +37,7 @@ from tnprior_models.losses import (
     sample_norms,
     score_function,
     split_bound,
+    zero_centred_penalty,
 )
 from tnprior_models.multimodal import MultimodalVAE
 from tnprior_models.nets import (
@@ -177,4 +178,5 @@ __all__ = [
     "save_weights",
     "score_function",
     "split_bound",
+    "zero_centred_penalty",
 ]

@@ -19,6 +19,7 @@ from tnprior_models.losses import (
     sample_norms,
     wasserstein_cost,
     wasserstein_loss,
+    zero_centred_penalty,
 )
 from tnprior_models.losses.gradient_penalty import GradientNorm
 
@@ -108,11 +109,25 @@ class MinMax(_AdamPlayed):
 class NonSaturating(_AdamPlayed):
     """The game of a classifying critic in which the generator maximises `log D(G(z))`.
 
-    Source: Goodfellow et al. 2014, section 3.
+    Args:
+        weight: of `zero_centred_penalty`; 0 for none. With it the game comes to rest, without it may circle.
+
+    Source: Goodfellow et al. 2014, section 3; Mescheder et al. 2018 for the penalty.
 
     >>> NonSaturating().cost(torch.zeros(1))
     tensor([0.6931])
     """
+
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight < 0:
+            raise ModelError(f"expected weight >= 0, received {self.weight}")
+
+    def penalty(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        """`weight` times `zero_centred_penalty`, None at weight 0."""
+        return self.weight * zero_centred_penalty(score, real) if self.weight else None
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """`classifying_loss`."""

@@ -8,7 +8,12 @@ from tnprior_models.losses.adversarial import (
     wasserstein_loss,
 )
 from tnprior_models.losses.conditional_bound import conditional_bound
-from tnprior_models.losses.gradient_penalty import channel_norms, gradient_penalty, sample_norms
+from tnprior_models.losses.gradient_penalty import (
+    channel_norms,
+    gradient_penalty,
+    sample_norms,
+    zero_centred_penalty,
+)
 from tnprior_models.losses.importance import importance_bound
 from tnprior_models.losses.joint_bound import joint_bound
 from tnprior_models.losses.label_information import label_information
@@ -35,4 +40,5 @@ __all__ = [
     "split_bound",
     "wasserstein_cost",
     "wasserstein_loss",
+    "zero_centred_penalty",
 ]

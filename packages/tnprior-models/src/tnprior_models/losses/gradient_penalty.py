@@ -1,4 +1,4 @@
-"""The gradient penalty of a Wasserstein critic."""
+"""Penalties on the gradient of a critic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tnprior_models.errors import ModelError
 
-__all__ = ["GradientNorm", "channel_norms", "gradient_penalty", "sample_norms"]
+__all__ = ["GradientNorm", "channel_norms", "gradient_penalty", "sample_norms", "zero_centred_penalty"]
 
 GradientNorm: TypeAlias = Callable[[Tensor], Tensor]
 """Gradients (B, ...) -> the norms that are pulled to the slope, (B, ...)."""
@@ -76,3 +76,26 @@ def gradient_penalty(
         scores = score(between)
         (gradient,) = torch.autograd.grad(scores, between, torch.ones_like(scores), create_graph=True)
         return (norms(gradient) / slope - 1).square().mean()
+
+
+def zero_centred_penalty(
+    score: Callable[[Tensor], Tensor], real: Float[Tensor, "B ..."]
+) -> Float[Tensor, ""]:
+    """`E ||grad f(x)||^2` at real objects: a critic that has nothing left to tell apart must be flat there.
+
+    Differentiable in the critic's parameters, also where gradients are switched off around it.
+
+    Args:
+        score: f, objects (B, ...) -> scores (B,); each score must depend on its own object alone.
+        real: objects.
+
+    Source: Mescheder et al. 2018, equation 9 (R1).
+
+    >>> zero_centred_penalty(lambda x: 3 * x[:, 0], torch.zeros(4, 2))
+    tensor(9.)
+    """
+    with torch.enable_grad():
+        x = real.detach().requires_grad_()
+        scores = score(x)
+        (gradient,) = torch.autograd.grad(scores, x, torch.ones_like(scores), create_graph=True)
+        return gradient.flatten(1).square().sum(1).mean()
