@@ -23,12 +23,13 @@ def conditional_bound(
     A lower bound of log p(x, y_ob) for every share of observed labels: without any it is the published
     bound of an unlabelled example, `E_q(y|x)[...] - KL(q(y|x) || p(y))`; with all it is that of a labelled
     one. To it comes `attribute_weight sum_ob log q(y_a|x)`, or observed labels would teach the predictor
-    nothing. Sources: Kingma et al. 2014 (M2), equations 6 to 9; Sohn et al. 2015.
+    nothing. A prior that joins codes and labels has log p(z) + log p(y|z) in the place of log p(z) + log p(y).
+    Sources: Kingma et al. 2014 (M2), equations 6 to 9; Sohn et al. 2015.
 
     Args:
         log_likelihood: log p(x|z_s, y_s) for S draws of q.
-        kl: KL(q(z|x, y_s) || p(z)).
-        log_labels: log p(y_s), the observed labels included.
+        kl: KL(q(z|x, y_s) || p(z)), or an estimate of it.
+        log_labels: log p(y_s), or log p(y_s|z_s), the observed labels included.
         label_entropy: entropy of q(y_un|x).
         log_predicted: sum over the observed attributes of log q(y_a|x).
         kl_weight: weight of `kl`; 1 is the exact bound.
