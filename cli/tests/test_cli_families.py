@@ -105,6 +105,12 @@ def test_the_game_is_the_one_of_the_settings(settings: tuple[str, ...], expected
     assert model.game == expected
 
 
+@pytest.mark.parametrize(("name", "transposed"), [("transposed", True), ("shuffled", False)])
+def test_the_generator_doubles_as_the_settings_say(name: str, transposed: bool) -> None:
+    model = build_family(resolve("digits", [*PLAYED, f"gan.doubling={name}"]), DIGITS)
+    assert any(isinstance(part, torch.nn.ConvTranspose2d) for part in model.modules()) == transposed
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("pathwise", Pathwise), ("means", ReparametrizedMeans), ("reinforce", Reinforce)]
 )

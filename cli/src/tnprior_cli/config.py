@@ -283,6 +283,12 @@ class GanSection(Section):
         ),
     ] = "sample"
     clip: Annotated[Positive, Field(description="largest weight of the critic, in wgan")] = 0.01
+    doubling: Annotated[
+        Literal["transposed", "shuffled"],
+        Field(
+            description="how the generator doubles an image: 5x5 transposed as in TRIP, or 3x3 and pixels shuffled"
+        ),
+    ] = "transposed"
 
 
 class FitSection(Section):

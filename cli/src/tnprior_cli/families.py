@@ -38,6 +38,8 @@ from tnprior_models import (
     ReparametrizedMeans,
     channel_norms,
     sample_norms,
+    shuffled_doubling,
+    transposed_doubling,
 )
 from tnprior_models import Gaussian as GaussianPixels
 
@@ -115,7 +117,7 @@ def _multimodal(
 def _gan(config: RunConfig, objects: Objects) -> GAN:
     size, width = config.model.latents, config.model.width
     return GAN(
-        ConvGenerator(objects.shape, latent_size=size, width=width),
+        ConvGenerator(objects.shape, latent_size=size, width=width, doubling=_DOUBLINGS[config.gan.doubling]),
         ConvCritic(objects.shape, labels=_label_count(objects), width=width),
         build_prior(config, objects),
         _GAMES[config.gan.game](config.gan, {"learning_rate": config.train.lr, **_pace(config.gan)}),
@@ -176,6 +178,7 @@ _GAMES: dict[str, Callable[[GanSection, dict[str, Any]], Game]] = {
     "minmax": lambda _, played: MinMax(**played),
     "nonsaturating": _nonsaturating,
 }
+_DOUBLINGS = {"transposed": transposed_doubling, "shuffled": shuffled_doubling}
 _ESTIMATORS: dict[str, Any] = {
     "pathwise": lambda gan: Pathwise(floor=gan.floor),
     "means": lambda _: ReparametrizedMeans(),

@@ -12,18 +12,33 @@ from tnprior_models.nets import (
     DenseGenerator,
     PixelLayerNorm,
     image_layer_norm,
+    shuffled_doubling,
+    transposed_doubling,
 )
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 31), (3, 45, 33), (1, 100, 8)]
 
 
+@pytest.mark.parametrize("doubling", [transposed_doubling, shuffled_doubling], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_generator_and_critic_serve_any_size(shape):
+def test_generator_and_critic_serve_any_size(shape, doubling):
     torch.manual_seed(0)
-    x = ConvGenerator(shape, 5, width=4)(10 * torch.randn(2, 5))
+    x = ConvGenerator(shape, 5, width=4, doubling=doubling)(10 * torch.randn(2, 5))
     assert x.shape == (2, *shape)
     assert 0 <= x.min() < 0.5 < x.max() <= 1
     assert ConvCritic(shape, labels=3, width=4)(x).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("doubling", "checkered"), [(transposed_doubling, True), (shuffled_doubling, False)], ids=str
+)
+def test_only_a_transposed_convolution_sees_a_checkerboard(doubling, checkered):
+    """With equal weights throughout, an even grid stays even, away from its border, or does not."""
+    module = doubling(2, 3)
+    for parameter in module.parameters():
+        nn.init.ones_(parameter)
+    inner = module(torch.ones(1, 2, 8, 8))[..., 4:-4, 4:-4]
+    assert (inner.std() > 0) == checkered
 
 
 def test_at_64_pixels_the_layers_are_the_papers():

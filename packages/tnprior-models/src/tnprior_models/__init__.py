@@ -53,6 +53,8 @@ from tnprior_models.nets import (
     LabelCode,
     LabelExperts,
     LabelledCode,
+    shuffled_doubling,
+    transposed_doubling,
 )
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
@@ -177,6 +179,8 @@ __all__ = [
     "save_training_state",
     "save_weights",
     "score_function",
+    "shuffled_doubling",
     "split_bound",
+    "transposed_doubling",
     "zero_centred_penalty",
 ]

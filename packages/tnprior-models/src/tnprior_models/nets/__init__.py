@@ -5,7 +5,7 @@ from tnprior_models.nets.conv_critic import ConvCritic, PixelLayerNorm, image_la
 from tnprior_models.nets.conv_decoder import ConvDecoder
 from tnprior_models.nets.conv_encoder import ConvEncoder
 from tnprior_models.nets.conv_features import ConvFeatures
-from tnprior_models.nets.conv_generator import ConvGenerator
+from tnprior_models.nets.conv_generator import ConvGenerator, shuffled_doubling, transposed_doubling
 from tnprior_models.nets.dense_adversaries import DenseCritic, DenseGenerator
 from tnprior_models.nets.dense_head import DenseHead, LabelledCode
 from tnprior_models.nets.label_codes import DenseCode, LabelCode, LabelExperts
@@ -29,4 +29,6 @@ __all__ = [
     "floor_softly",
     "image_layer_norm",
     "limit_softly",
+    "shuffled_doubling",
+    "transposed_doubling",
 ]

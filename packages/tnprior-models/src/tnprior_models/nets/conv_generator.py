@@ -1,7 +1,8 @@
-"""The generator of the paper: a code to an image through transposed convolutions."""
+"""The generator of the paper: a code to an image through convolutions that double it again and again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from jaxtyping import Float
@@ -10,11 +11,34 @@ from torch import Tensor, nn
 from tnprior_models.errors import ModelError
 from tnprior_models.nets.pyramid import Pyramid
 
-__all__ = ["ConvGenerator", "halved_sizes"]
+__all__ = ["ConvGenerator", "halved_sizes", "shuffled_doubling", "transposed_doubling"]
+
+
+def transposed_doubling(before: int, after: int) -> nn.Module:
+    """Transposed 5x5 convolution of stride 2, as in the public program of TRIP.
+
+    >>> import torch
+    >>> transposed_doubling(8, 4)(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 4, 8, 8])
+    """
+    return nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1)
+
+
+def shuffled_doubling(before: int, after: int) -> nn.Module:
+    """3x3 convolution whose channels are the four pixels of each doubled one (sub-pixel convolution).
+
+    Every pixel sees equally many weights, so that there is no checkerboard to unlearn.
+    Source: Shi et al. 2016, equation 4.
+
+    >>> import torch
+    >>> shuffled_doubling(8, 4)(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 4, 8, 8])
+    """
+    return nn.Sequential(nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2))
 
 
 class ConvGenerator(nn.Module):
-    """`z -> x` in [0, 1]: a dense layer to a grid of about 4x4, then 5x5 transposed convolutions of stride 2.
+    """`z -> x` in [0, 1]: a dense layer to a grid of about 4x4, then convolutions that double height and width.
 
     ReLU after each but the last, no normalisation, `(1 + tanh) / 2` at the end; the channels halve from
     layer to layer down to `width` before the image. A size that is no power of two is cropped on the way.
@@ -24,6 +48,8 @@ class ConvGenerator(nn.Module):
         image_shape: (C, H, W), 1 or 3 channels, sides of at least 8.
         latent_size: d, length of the code.
         width: channels before the last convolution.
+        doubling: channels before and after -> a module that doubles a grid: `transposed_doubling`, or
+            `shuffled_doubling`, which leaves no checkerboard.
 
     Raises:
         ModelError: an image shape or width that cannot be served.
@@ -34,7 +60,14 @@ class ConvGenerator(nn.Module):
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(self, image_shape: tuple[int, ...], latent_size: int, *, width: int = 64) -> None:
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_size: int,
+        *,
+        width: int = 64,
+        doubling: Callable[[int, int], nn.Module] = transposed_doubling,
+    ) -> None:
         super().__init__()
         sizes = halved_sizes(image_shape, width)[::-1]
         widths = [width * 2**level for level in range(len(sizes) - 1)][::-1]
@@ -44,7 +77,7 @@ class ConvGenerator(nn.Module):
         self.unflatten = nn.Unflatten(1, (widths[0], height, breadth))
         layers: list[nn.Module] = []
         for (before, after), size in zip(pairwise([*widths, image_shape[0]]), sizes[1:], strict=True):
-            layers += [nn.ReLU(), _Double(before, after, size)]
+            layers += [nn.ReLU(), _Cropped(doubling(before, after), size)]
         self.convolutions = nn.Sequential(*layers)
 
     def forward(self, z: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
@@ -58,13 +91,13 @@ class ConvGenerator(nn.Module):
         return (1 + image.tanh()) / 2
 
 
-class _Double(nn.Module):
-    """Transposed 5x5 convolution of stride 2, cropped to the size asked for."""
+class _Cropped(nn.Module):
+    """A doubling, cropped to the size asked for."""
 
-    def __init__(self, before: int, after: int, size: tuple[int, int]) -> None:
+    def __init__(self, doubling: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        self.convolution = nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1)
+        self.convolution = doubling
 
     def forward(self, grid: Tensor) -> Tensor:
         height, width = self.size
