@@ -143,7 +143,10 @@ class PriorSection(Section):
         ),
     ] = None
     spread: Annotated[
-        Positive | None, Field(description="how far apart the labels start; none for normal")
+        Weight | None,
+        Field(
+            description="how far apart the labels start; with start=normal the bond indices, below 1; none for normal"
+        ),
     ] = None
     initialize: Annotated[
         Literal["clusters", "mixtures"] | None,
@@ -203,6 +206,8 @@ class PriorSection(Section):
             )
         if self.width != 1 and self.kind in ("normal", "vamp"):
             raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
+        if self.spread == 0 and self.start != "normal":
+            raise ValueError("labels that start at one place are not told apart; set start to noise instead")
         if self.width != 1 and self.start == "normal":
             raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
         if self.fixed and refitted:

@@ -69,7 +69,7 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
 def _start(built: NetworkPrior, config: RunConfig) -> None:
     prior = config.prior
     if prior.start == "normal":
-        initialize_near_normal(built, seed=config.seed)
+        initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0)
     elif prior.start != "noise" and built.attributes and prior.spread:
         initialize_from_labels(built, seed=config.seed, spread=prior.spread)
 

@@ -7,6 +7,7 @@ from torch.distributions import Normal
 from tnprior_core import (
     Categorical,
     Gaussian,
+    SiteError,
     TensorRingPrior,
     TensorTrainPrior,
     initialize_near_normal,
@@ -59,3 +60,27 @@ def test_the_start_is_seeded_and_keeps_noise_to_learn_from():
     assert not torch.equal(started(1).cores()[0], started(2).cores()[0])
     covariance = started(1)().covariance(["z0", "z1"])
     assert covariance[0, 1].abs() > 0
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_a_spread_makes_clusters_and_keeps_the_moments(kind):
+    """Averaged over the bond indices mean and variance of every latent are those of N(0, I)."""
+    sites = [Gaussian(f"z{k}", 10) for k in range(4)]
+    prior = PRIORS[kind](sites, rank=5, order=[2, 0, 3, 1])
+    initialize_near_normal(prior, seed=1, spread=0.7, leak=1e-6)
+    p = prior()
+    assert p.mean.abs().max() < 0.05
+    assert (p.variance - 1).abs().max() < 0.1
+    clusters = p.covariance() - torch.eye(4)
+    # Five places at random: the latents are tied through the bond index alone.
+    assert clusters.abs().max() > 0.1
+    flat = PRIORS[kind](sites, rank=5)
+    initialize_near_normal(flat, seed=1)
+    assert (flat().covariance() - torch.eye(4)).abs().max() < 0.1
+
+
+def test_a_spread_beyond_the_components_is_refused():
+    prior = TensorRingPrior(SITES, rank=4)
+    for settings in ({"spread": 0.95}, {"spread": -0.1}, {"leak": 0.0}):
+        with pytest.raises(SiteError, match=r"expected spread of 0 to 0\.7"):
+            initialize_near_normal(prior, **settings)

@@ -9,7 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tnprior_core.cores import noise_cores
+from tnprior_core.errors import SiteError
+from tnprior_core.initialize.clusters import persistent_core, smallest_bond
 from tnprior_core.priors.network import NetworkPrior
+from tnprior_core.sites import Gaussian
 
 __all__ = ["initialize_near_normal", "standard_mixture"]
 
@@ -18,18 +21,32 @@ _REACH = 3.0
 
 
 @torch.no_grad()
-def initialize_near_normal(prior: NetworkPrior, *, seed: int = 0) -> None:
-    """Overwrite components and cores so that the latents start close to N(0, I), apart from noise in the cores.
+def initialize_near_normal(
+    prior: NetworkPrior, *, seed: int = 0, spread: float = 0.0, leak: float = 0.05
+) -> None:
+    """Overwrite components and cores so that the latents start close to N(0, I), in one piece or in many.
 
-    `p(z_k) ~ sum_s w_s N(z_k; mu_s, sigma^2)` with the components of `standard_mixture`; slice s of the core of latent
-    k is noise about `w_s / m`. A model with N(0, I) latents then trains as before from the first step on, and the
-    prior departs from it where the codes do. From equal weights on a grid, its usual start, the prior has
-    hardly any tails, and the encoder pays for every code outside the grid.
+    With the components `N(mu_s, sigma^2)` of `standard_mixture`, bond index c puts latent k at about
+    `N(u_kc, 1 - spread^2)`, `u_kc = spread e_kc`, e standard normal, standardised over the indices. So the mean over
+    the indices has mean zero and variance one whatever the spread. With `spread = 0` every bond index says the same
+    (apart from noise in the cores, without which no gradient would tell them apart): a model with N(0, I) latents
+    trains as before from the first step on, and the prior departs from it where the codes do. With a spread the
+    prior starts as overlapping clusters, in whose places an encoder sorts what it sees.
+
+    From equal weights on a grid, its usual start, the prior has hardly any tails, and the encoder pays for
+    every code outside the grid.
 
     prior
         a train or ring prior; learned weights are lost.
     seed
-        of the noise.
+        of noise and places.
+    spread
+        0 ... below 1, how much of the standard deviation lies between bond indices. It must leave their densities
+        wider than a component, `spread^2 <= 1 - sigma^2`, which 10 components do up to 0.8.
+    leak
+        probability per site of changing the bond index, where there is a spread.
+
+    Raises SiteError if spread or leak is out of range.
 
     >>> from tnprior_core import Gaussian, TensorRingPrior
     >>> prior = TensorRingPrior([Gaussian("z0", 10), Gaussian("z1", 10)], rank=4)
@@ -37,14 +54,49 @@ def initialize_near_normal(prior: NetworkPrior, *, seed: int = 0) -> None:
     >>> bool((prior().variance - 1).abs().max() < 0.2)
     True
     """
+    fewest = min((n for site in prior.latents if (n := prior.sites[site].states) > 1), default=2)
+    widest = math.sqrt(1 - _width(fewest) ** 2)
+    if not (spread == 0 or 0 < spread <= widest) or not 0 < leak <= 1:
+        raise SiteError(
+            f"expected spread of 0 to {widest:.3g} and leak above 0, at most 1, received {spread} and {leak}"
+        )
     generator = torch.Generator().manual_seed(seed)
-    cores = [noise_cores((1, *core.shape), generator)[0].to(core) for core in prior.cores()]
-    places = {site: place for place, site in enumerate(prior.order)}
-    for site in prior.latents:
-        weight, mean, sigma = standard_mixture(prior.sites[site].states)
-        prior.assign_components(site, mean, sigma)
-        cores[places[site]] *= (weight * len(weight)).to(cores[0]).view(-1, 1, 1)
-    prior.assign_cores(cores)
+    cores = prior.cores()
+    noise = [noise_cores((1, *core.shape), generator)[0].to(core) for core in cores]
+    count = smallest_bond(cores, closed=prior.closed)
+    new = []
+    for place, (site, core) in enumerate(zip(prior.order, noise, strict=True)):
+        table = torch.full((count, core.shape[0]), 1 / core.shape[0])
+        if isinstance(prior.sites[site], Gaussian):
+            weight, mean, sigma = standard_mixture(core.shape[0])
+            prior.assign_components(site, mean, sigma)
+            table = _tables(weight, mean, sigma, spread, count, generator)
+        if spread:
+            first = torch.full((count,), 1 / count) if place == 0 else None
+            new.append(persistent_core(table.to(core), core, None if first is None else first.to(core), leak))
+        else:
+            new.append(core * (table[0] * core.shape[0]).to(core).view(-1, 1, 1))
+    prior.assign_cores(new)
+
+
+def _tables(
+    weight: Tensor, mean: Tensor, sigma: Tensor, spread: float, count: int, generator: torch.Generator
+) -> Tensor:
+    """Component weights (C, N) of the bond indices of one latent."""
+    place = torch.randn(count, generator=generator)
+    if spread == 0 or count == 1 or len(weight) == 1:
+        return weight.expand(count, -1)
+    place = spread * (place - place.mean()) / place.std(correction=0)
+    variance = max(1 - spread**2 - float(sigma[0]) ** 2, 1e-6)
+    return torch.softmax(-(mean - place.unsqueeze(1)).square() / (2 * variance), 1)
+
+
+def _width(components: int) -> float:
+    """Standard deviation of the components: h = 2 c / (N - 1), c = REACH sqrt(1 - sigma^2), sigma = h."""
+    if components == 1:
+        return 1.0
+    ratio = 2 * _REACH / (components - 1)
+    return ratio / math.sqrt(1 + ratio**2)
 
 
 def standard_mixture(components: int) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
@@ -59,9 +111,7 @@ def standard_mixture(components: int) -> tuple[Float[Tensor, " N"], Float[Tensor
     """
     if components == 1:
         return torch.ones(1), torch.zeros(1), torch.ones(1)
-    # h = 2 c / (N - 1) with c = REACH sqrt(1 - sigma^2) and sigma = h, solved for sigma.
-    ratio = 2 * _REACH / (components - 1)
-    sigma = ratio / math.sqrt(1 + ratio**2)
+    sigma = _width(components)
     reach = _REACH * math.sqrt(1 - sigma**2)
     mean = torch.linspace(-reach, reach, components, dtype=torch.float64)
     weight = torch.softmax(-mean.square() / (2 * (1 - sigma**2)), 0)
