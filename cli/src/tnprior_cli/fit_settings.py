@@ -43,7 +43,7 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
         "description": f"A prior fitted to the codes of {source}",
         "model": {**old.model.model_dump(), "family": FITTED_FAMILY[family], "alignment_weight": None},
         "prior": PRIOR,
-        "fit": _usual_fit(FITTED_FAMILY[family], source),
+        "fit": {"source": source},
     }
     start = check(table, source)
     new = check(override(table, overrides), "-s")
@@ -62,8 +62,7 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
 
 def fit_command(config: RunConfig, settings: FitSection, out: str) -> str:
     """The command line that makes the same fit once more."""
-    fit = FitSection.model_validate(_usual_fit(config.model.family, settings.source))
-    usual = {"prior": PriorSection.model_validate(PRIOR), "fit": fit}
+    usual = {"prior": PriorSection.model_validate(PRIOR), "fit": FitSection(source=settings.source)}
     words = ["tnp", "fit-prior", settings.source, "-o", out]
     words += ["--missing", str(config.data.missing), "--seed", str(config.seed)]
     for name, section in (("prior", config.prior), ("fit", settings)):
@@ -71,11 +70,6 @@ def fit_command(config: RunConfig, settings: FitSection, out: str) -> str:
     if config.data.seed:
         words += ["-s", f"data.seed={config.data.seed}"]
     return shlex.join(words)
-
-
-def _usual_fit(family: str, source: str) -> dict[str, Any]:
-    """The settings of a fit unless told otherwise: a decoder that is told the labels need not find them in the code."""
-    return {"source": source, **({"attribute_weight": 1.0} if family == "cvae" else {})}
 
 
 def _changes(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
