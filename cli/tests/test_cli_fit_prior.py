@@ -12,9 +12,7 @@ import tnprior_data
 from tnprior_cli.build import load_model
 from tnprior_cli.carried import carry_networks
 from tnprior_cli.figures.curve import training_curve
-from tnprior_cli.fit_settings import fit_command, fitted_config
 from tnprior_cli.rundir import open_run
-from tnprior_cli.settings import resolve
 from tnprior_models import CheckpointError
 
 SMALL = ("-s", "prior.rank=3", "-s", "prior.components=2", "-s", "fit.steps=20", "-s", "fit.batch_size=64")
@@ -212,17 +210,6 @@ def test_networks_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     model["decoder"], model["likelihood"] = torch.nn.Linear(2, 4), torch.nn.Linear(1, 1)
     with pytest.raises(CheckpointError, match=r"decoder.bias, decoder.weight, likelihood.bias, likelihood.w"):
         carry_networks("jmvae", trained, model)
-
-
-def test_a_conditional_model_weighs_labels_as_the_bound_and_its_card_says_so(tnp, tmp_path: Path) -> None:
-    """Its decoder is told the labels; a weight that is named stays, on the card too."""
-    config = resolve("digits-cvae")
-    settings = fitted_config(config, "runs/x")[1]
-    assert settings.attribute_weight == 1.0
-    fitted, heavy = fitted_config(config, "runs/x", ["fit.attribute_weight=20"])
-    assert "fit.attribute_weight=20" in fit_command(fitted, heavy, "runs/y")
-    assert "fit.attribute_weight" not in fit_command(fitted, settings, "runs/y")
-    assert fitted_config(resolve("faces-jmvae"), "runs/x")[1].attribute_weight == 20.0
 
 
 def test_a_fitted_conditional_model_is_fitted_again_and_repeated(tnp, tmp_path: Path, tiny) -> None:
