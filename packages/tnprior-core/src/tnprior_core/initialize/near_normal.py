@@ -54,16 +54,10 @@ def initialize_near_normal(
     >>> bool((prior().variance - 1).abs().max() < 0.2)
     True
     """
-    fewest = min((n for site in prior.latents if (n := prior.sites[site].states) > 1), default=2)
-    widest = math.sqrt(1 - _width(fewest) ** 2)
-    if not (spread == 0 or 0 < spread <= widest) or not 0 < leak <= 1:
-        raise SiteError(
-            f"expected spread of 0 to {widest:.3g} and leak above 0, at most 1, received {spread} and {leak}"
-        )
+    _check(prior, spread, leak)
     generator = torch.Generator().manual_seed(seed)
-    cores = prior.cores()
-    noise = [noise_cores((1, *core.shape), generator)[0].to(core) for core in cores]
-    count = smallest_bond(cores, closed=prior.closed)
+    noise = [noise_cores((1, *core.shape), generator)[0].to(core) for core in prior.cores()]
+    count = smallest_bond(noise, closed=prior.closed)
     new = []
     for place, (site, core) in enumerate(zip(prior.order, noise, strict=True)):
         table = torch.full((count, core.shape[0]), 1 / core.shape[0])
@@ -72,11 +66,20 @@ def initialize_near_normal(
             prior.assign_components(site, mean, sigma)
             table = _tables(weight, mean, sigma, spread, count, generator)
         if spread:
-            first = torch.full((count,), 1 / count) if place == 0 else None
-            new.append(persistent_core(table.to(core), core, None if first is None else first.to(core), leak))
+            first = core.new_full((count,), 1 / count) if place == 0 else None
+            new.append(persistent_core(table.to(core), core, first, leak))
         else:
             new.append(core * (table[0] * core.shape[0]).to(core).view(-1, 1, 1))
     prior.assign_cores(new)
+
+
+def _check(prior: NetworkPrior, spread: float, leak: float) -> None:
+    fewest = min((n for site in prior.latents if (n := prior.sites[site].states) > 1), default=2)
+    widest = math.sqrt(1 - _width(fewest) ** 2)
+    if not (spread == 0 or 0 < spread <= widest) or not 0 < leak <= 1:
+        raise SiteError(
+            f"expected spread of 0 to {widest:.3g} and leak above 0, at most 1, received {spread} and {leak}"
+        )
 
 
 def _tables(
