@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.stats import kstest
 
 from tnprior_cli.prior_views.hopping import hop
-from tnprior_core import Categorical, Gaussian, Legs, OneOf, TensorRingPrior, TensorTrain
+from tnprior_core import Categorical, FlowPrior, Gaussian, Legs, OneOf, TensorRingPrior, TensorTrain
 
 SITES = [
     *(Gaussian(f"z{k}", 3) for k in range(3)),
@@ -91,6 +91,24 @@ def test_a_hop_changes_the_latents_it_names_and_no_other() -> None:
     expected = torch.nn.functional.one_hot(changed, 4).sum(2).bool()
     assert torch.equal(moved, expected)
     assert len({tuple(row) for row in changed.flatten(0, 1).tolist()}) > 3
+
+
+def test_behind_a_flow_the_base_hops_and_the_flow_carries_every_step() -> None:
+    prior = FlowPrior(TensorRingPrior(SITES, rank=2, seed=1), layers=2, hidden=8, seed=0).double()
+    with torch.no_grad():
+        for parameter in prior.flow.parameters():
+            parameter.add_(0.1 * torch.ones_like(parameter))
+        q = prior().condition({"hat": "1"})
+    found = hop(q, 50, hops=3, change=2, seed=3)
+    base = hop(q.base, 50, hops=3, change=2, seed=3)
+    assert torch.equal(found.changed, base.changed)
+    torch.testing.assert_close(
+        prior.flow(found.values[..., LATENTS].flatten(0, 1)).value.detach(),
+        base.values[..., LATENTS].flatten(0, 1),
+    )
+    assert torch.equal(found.values[..., [3, 5]], base.values[..., [3, 5]])
+    torch.testing.assert_close(found.values[:, 0], q.sample((50,), seed=3))
+    assert not torch.allclose(found.values[..., 0], base.values[..., 0])
 
 
 def test_a_trajectory_depends_on_the_seed_and_its_number_alone() -> None:

@@ -33,8 +33,8 @@ def closed_prior(model: Any) -> SiteDistribution:
     found = exact_prior(model)
     if isinstance(found, Flow):
         raise UsageError(
-            "behind a flow, some latents without the others have no closed form; of this run `tnp interpolate` "
-            "shows the prior, and hops and marginals need one trained with prior.flow=0"
+            "behind a flow, some latents without the others have no closed form; of this run `tnp hop` and "
+            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0"
         )
     return found
 

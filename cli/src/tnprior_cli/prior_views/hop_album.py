@@ -12,7 +12,7 @@ from tnprior_cli.errors import UsageError
 from tnprior_cli.given import describe
 from tnprior_cli.pieces import pieces
 from tnprior_cli.prior_views.album import Album, Strip, write_album
-from tnprior_cli.prior_views.exact import closed_prior
+from tnprior_cli.prior_views.exact import exact_prior
 from tnprior_cli.prior_views.hopping import hop
 from tnprior_models.layout import SiteLayout
 
@@ -45,10 +45,10 @@ class HopRequest:
         """log p(condition) by its text, once everything that was asked for is possible.
 
         Raises:
-            UsageError: more latents than there are, or a prior that cannot leave some of them out.
+            UsageError: more latents than there are, or a prior that is not exact.
             ImpossibleRequestError: the condition has probability zero.
         """
-        closed_prior(self.request.model)
+        exact_prior(self.request.model)
         if self.changed > len(self.latents):
             raise UsageError(
                 f"--change {self.changed} is more than the {len(self.latents)} latents of this run"
@@ -81,7 +81,7 @@ class HopRequest:
         return f"{self.changed} of {len(self.latents)} latents drawn anew at each hop, the others kept{given}"
 
     def _strips(self) -> Iterator[Strip]:
-        law = closed_prior(self.request.model).condition(self.request.evidence[0])
+        law = exact_prior(self.request.model).condition(self.request.evidence[0])
         for first, count in pieces(self.request.number, self.request.piece):
             found = hop(law, count, hops=self.hops, change=self.changed, seed=self.request.seed, first=first)
             for values, changed in zip(found.values, found.changed.numpy(), strict=True):

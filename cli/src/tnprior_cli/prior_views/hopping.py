@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tnprior_core import Gaussian, SiteDistribution
+from tnprior_core import Flow, Gaussian, SiteDistribution
 
 
 class Hops(NamedTuple):
@@ -26,10 +26,16 @@ def hop(
     are free, from p(z_J, y | z_-J, what is known): Gibbs sampling in random blocks, so every step of a trajectory
     is a sample of the distribution, and the steps tell how its modes hang together.
 
+    Behind a flow the chain runs over the latents of the base, whose conditionals are exact, and every step goes through
+    the flow: again a chain that leaves the distribution as it is.
+
     Trajectory i depends on (seed, i) alone, and its first steps do not depend on how many follow.
 
     Source: TRIP (Kuznetsov et al. 2019), the experiment on mode hopping.
     """
+    if isinstance(distribution, Flow):
+        found = hop(distribution.base, count, hops=hops, change=change, seed=seed, first=first)
+        return Hops(distribution.pushed(found.values), found.changed)
     latents = [at for at, site in enumerate(distribution.sites) if isinstance(site, Gaussian)]
     changed = torch.from_numpy(
         _choices(len(latents), count, hops=hops, change=change, seed=seed, first=first)
