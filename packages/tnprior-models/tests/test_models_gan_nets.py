@@ -30,7 +30,9 @@ def test_generator_and_critic_serve_any_size(shape, doubling):
 
 
 @pytest.mark.parametrize(
-    ("doubling", "checkered"), [(transposed_doubling, True), (shuffled_doubling, False)], ids=str
+    ("doubling", "checkered"),
+    [(transposed_doubling, True), (shuffled_doubling, False)],
+    ids=["transposed", "shuffled"],
 )
 def test_only_a_transposed_convolution_sees_a_checkerboard(doubling, checkered):
     """With equal weights throughout, an even grid stays even, away from its border, or does not."""
