@@ -238,8 +238,9 @@ def test_a_vamp_prior_starts_from_examples(trained) -> None:
     assert all(abs(examples - one).max(axis=(1, 2, 3)).min() < 1e-3 for one in inputs)
 
 
-def test_a_prior_may_start_close_to_a_standard_normal() -> None:
+@pytest.mark.parametrize("spread", ["0", "0.6"])
+def test_a_prior_may_start_close_to_a_standard_normal(spread: str) -> None:
     with torch.no_grad():
-        p = build_prior(resolve("digits-ring", ["prior.start=normal"]), DIGITS)()
+        p = build_prior(resolve("digits-ring", ["prior.start=normal", f"prior.spread={spread}"]), DIGITS)()
     assert p.mean.abs().max() < 0.2
     assert (p.variance - 1).abs().max() < 0.2

@@ -208,8 +208,7 @@ class PriorSection(Section):
             raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
         if self.spread == 0 and self.start != "normal":
             raise ValueError("labels that start at one place are not told apart; set start to noise instead")
-        if self.width != 1 and self.start == "normal":
-            raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
+        self._starts()
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
         if self.order == "information" and self.initialize is None:
@@ -217,6 +216,14 @@ class PriorSection(Section):
                 "the order by information is found when the prior is refitted; set initialize too"
             )
         return self
+
+    def _starts(self) -> None:
+        if self.start == "normal" and (self.spread or 0) >= 1:
+            raise ValueError(
+                "clusters that are N(0, I) together lie less than 1 apart; set spread to 0 (one piece) or about 0.6"
+            )
+        if self.width != 1 and self.start == "normal":
+            raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
 
     def _normal(self, *, refitted: bool, ordered: bool) -> None:
         sized = self.components is not None or self.spread is not None

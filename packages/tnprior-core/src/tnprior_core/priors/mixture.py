@@ -58,8 +58,10 @@ class GaussianMixturePrior(Prior):
         seed: int = 0,
     ) -> None:
         """Place the means at random and start from equal weights."""
-        if components < 1 or not 0 < width < math.inf:
-            raise SiteError(f"expected components >= 1 and a positive width, received {components}, {width}")
+        if components < 1:
+            raise SiteError(f"expected components >= 1, received {components}")
+        if not 0 < width < math.inf:
+            raise SiteError(f"expected a positive width, received {width}")
         super().__init__(
             Gaussian(site.name, components) if isinstance(site, Gaussian) else site for site in sites
         )
