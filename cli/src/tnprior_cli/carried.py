@@ -8,20 +8,16 @@ from tnprior_models import CheckpointError
 
 PRIOR = "prior."
 
-_KEPT: Mapping[str, Mapping[str, str]] = {
-    "vae": {"": ""},
-    "cvae": {"": ""},
-    # A code of the image alone: the trunk and the head behind it are the convolutions and dense layers of an encoder.
-    "jmvae": {
-        "trunk.": "encoder.",
-        "image_encoder.head.": "encoder.",
-        "decoder.": "decoder.",
-        "likelihood.": "likelihood.",
-    },
+_SAME = {"": ""}
+# A code of the image alone: the trunk and the head behind it are the convolutions and dense layers of an encoder.
+_IMAGES = {
+    "trunk.": "encoder.",
+    "image_encoder.head.": "encoder.",
+    "decoder.": "decoder.",
+    "likelihood.": "likelihood.",
 }
+_KEPT: Mapping[str, Mapping[str, str]] = {"vae": _SAME, "cvae": _SAME, "jmvae": _IMAGES, "telbo": _IMAGES}
 """Of each family, the beginnings of names that stay, and what they become in the model that is fitted."""
-
-_ALIKE = {"telbo": "jmvae"}
 
 
 def carry_networks(family: str, trained: nn.Module, model: nn.Module) -> None:
@@ -31,7 +27,7 @@ def carry_networks(family: str, trained: nn.Module, model: nn.Module) -> None:
         CheckpointError: a network of `model` has no counterpart of its shape, or one that is kept has no place.
     """
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(PRIOR)}
-    kept = _renamed(_KEPT[_ALIKE.get(family, family)], trained.state_dict())
+    kept = _renamed(_KEPT[family], trained.state_dict())
     wrong = sorted(
         name
         for name in {*own, *kept}

@@ -122,7 +122,7 @@ class PriorSection(Section):
     width: Annotated[
         Positive,
         Field(
-            description="of the Gaussians at the start, in units of their distance; small ones start apart"
+            description="of the Gaussians at the start, in units of their distance, of a mixture's as it is"
         ),
     ] = 1.0
     rank: Annotated[
@@ -204,10 +204,6 @@ class PriorSection(Section):
             raise ValueError(
                 "a prior behind an encoder or a flow has no codes to start from; set initialize to none"
             )
-        if self.width != 1 and self.kind in ("normal", "vamp"):
-            raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
-        if self.spread == 0 and self.start != "normal":
-            raise ValueError("labels that start at one place are not told apart; set start to noise instead")
         self._starts()
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
@@ -218,6 +214,10 @@ class PriorSection(Section):
         return self
 
     def _starts(self) -> None:
+        if self.width != 1 and self.kind in ("normal", "vamp"):
+            raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
+        if self.spread == 0 and self.start != "normal":
+            raise ValueError("labels that start at one place are not told apart; set start to noise instead")
         if self.start == "normal" and (self.spread or 0) >= 1:
             raise ValueError(
                 "clusters that are N(0, I) together lie less than 1 apart; set spread to 0 (one piece) or about 0.6"

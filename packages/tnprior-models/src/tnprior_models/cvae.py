@@ -14,6 +14,7 @@ from torch.distributions import Independent, Normal
 from tnprior_core import LabelLegs, Legs, Likelihood, Mixture
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
+from tnprior_models.joint_density import log_joint
 from tnprior_models.label_rows import LabelRows
 from tnprior_models.layout import SiteLayout
 from tnprior_models.likelihoods import ImageLikelihood
@@ -222,7 +223,7 @@ class CVAE(nn.Module):
         posterior = self.posterior(features, drawn.rows)
         z = posterior.rsample()
         likelihood = in_pieces(lambda part, rows: self.log_likelihood(part, rows, x), [z, drawn.rows])
-        joint = prior_terms(self.prior, self.layout).log_joint(z, drawn.codes)
+        joint = log_joint(self.prior(), self.layout, z, drawn.codes, torch.ones_like(drawn.codes).bool())
         proposed = posterior.log_prob(z) + self._log_q(log_q, drawn.codes, ~observed)
         log_weights: Tensor = likelihood + joint - proposed
         return log_weights

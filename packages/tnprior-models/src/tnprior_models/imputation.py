@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from tnprior_models.joint_density import log_joint_and_latent
 from tnprior_models.layout import SiteLayout
 
 __all__ = ["attribute_probabilities", "draw_attributes", "pick_points"]
@@ -106,11 +107,8 @@ def evidence_weights(
     """Self-normalised weights `p(y_ob | z_s) / sum_t p(y_ob | z_t)`; uniform where nothing is observed."""
     if not bool(observed.any()):
         return torch.full(z.shape[:-1], 1 / z.shape[0], dtype=z.dtype, device=z.device)
-    values = layout.join(z, codes)
-    log_joint = prior.log_prob(values, observed=layout.mask(z, observed))
-    log_latent = prior.log_prob(values, observed=layout.mask(z, torch.zeros_like(observed)))
-    weights: Tensor = (log_joint - log_latent).softmax(dim=0)
-    return weights
+    joint, latent = log_joint_and_latent(prior, layout, z, codes, observed)
+    return (joint - latent).softmax(dim=0)
 
 
 def _given(prior: Any, layout: SiteLayout, z: Tensor, codes: Tensor, observed: Tensor) -> Any:

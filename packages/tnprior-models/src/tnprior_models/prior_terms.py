@@ -45,10 +45,6 @@ class PriorTerms(Protocol):
         """The terms at completed tables `codes`; `encode` gives q(z|x, y_s), `log_q` the predicted labels."""
         ...
 
-    def log_joint(self, z: Float[Tensor, "S B d"], codes: Int[Tensor, "S B A"]) -> Float[Tensor, "S B"]:
-        """log p(z_s, y_s), nats."""
-        ...
-
 
 def prior_terms(prior: nn.Module, layout: SiteLayout) -> PriorTerms:
     """The terms of a prior: in closed form where its codes are standard normal whatever the labels."""
@@ -76,10 +72,6 @@ class _Apart:
         z = posterior.rsample()
         return Terms(z, kl_divergence(posterior.base_dist, STANDARD).sum(-1), log_labels)
 
-    def log_joint(self, z: Tensor, codes: Tensor) -> Tensor:
-        found: Tensor = STANDARD.log_prob(z).sum(-1) + self.prior.labels().log_prob(codes.to(z.dtype))
-        return found
-
 
 @final
 @dataclass(frozen=True)
@@ -101,7 +93,3 @@ class _Joined:
         with torch.autocast(codes.device.type, enabled=False):
             found = expected_log_joint(self.prior(), self.layout, log_q, z, codes, free)
         return Terms(z, -posterior.entropy() - found.latent, found.joint - found.latent)
-
-    def log_joint(self, z: Tensor, codes: Tensor) -> Tensor:
-        found: Tensor = self.prior().log_prob(self.layout.join(z, codes))
-        return found
