@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from linear_models import LinearCode, LinearDecoder, PlainNormal
 from torch import nn
 from torch.distributions import MultivariateNormal
 
@@ -32,47 +33,6 @@ SITES = [Latent("z0"), Categorical("a", ("x", "y", "z")), Latent("z1"), Categori
 TABLE = torch.cartesian_prod(torch.arange(3), torch.arange(2))
 
 
-class Flat(nn.Module):
-    """Features are the pixels."""
-
-    def forward(self, x):
-        return x.flatten(1)
-
-
-class LinearCode(nn.Module):
-    """q(z|x, y): a linear mean of pixels and labels, a constant width; not the exact posterior."""
-
-    def __init__(self, matrix, log_sigma):
-        super().__init__()
-        self.matrix = nn.Parameter(matrix)
-        self.log_sigma = nn.Parameter(log_sigma)
-
-    def forward(self, features, rows):
-        mu = torch.cat([features, rows], dim=1) @ self.matrix
-        return mu, self.log_sigma.expand_as(mu)
-
-
-class LinearDecoder(nn.Module):
-    """decoded = W z + one shift for every label."""
-
-    def __init__(self, matrix):
-        super().__init__()
-        self.matrix = nn.Parameter(matrix)
-
-    def forward(self, inputs):
-        return (inputs @ self.matrix).view(-1, 1, 1, PIXELS)
-
-
-class PlainNormal(nn.Module):
-    """Normal noise of known size around the decoded vector."""
-
-    def log_prob(self, decoded, x):
-        return torch.distributions.Normal(decoded, SIGMA).log_prob(x).flatten(1).sum(dim=1)
-
-    def mean(self, decoded):
-        return decoded
-
-
 def tiny(**options):
     """A CVAE whose evidence has a closed form: p(x) is a mixture of six Gaussians, one per pair of labels."""
     g = torch.Generator().manual_seed(3)
@@ -93,12 +53,12 @@ def tiny(**options):
         predictor.weight.copy_(0.3 * noise(5, PIXELS))
         predictor.bias.copy_(0.3 * noise(5))
     return CVAE(
-        Flat(),
+        nn.Flatten(),
         predictor,
         LinearCode(torch.cat([solved, -shifts @ solved]), 0.5 * (1.6 / precision.diagonal()).log()),
         LinearDecoder(matrix),
         prior,
-        PlainNormal(),
+        PlainNormal(SIGMA),
         **options,
     ).double()
 
@@ -301,7 +261,9 @@ def test_what_a_cvae_can_do():
 def build(prior, predictor=None):
     head = nn.Linear(PIXELS, 5) if predictor is None else predictor
     code = LinearCode(torch.zeros(PIXELS + 5, D), torch.zeros(D))
-    return CVAE(Flat(), head, code, LinearDecoder(torch.zeros(D + 5, PIXELS)), prior, PlainNormal())
+    return CVAE(
+        nn.Flatten(), head, code, LinearDecoder(torch.zeros(D + 5, PIXELS)), prior, PlainNormal(SIGMA)
+    )
 
 
 def test_impossible_priors_and_nets_are_refused():

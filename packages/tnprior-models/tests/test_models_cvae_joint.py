@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from linear_models import LinearCode, LinearDecoder, PlainNormal
 from torch import nn
 from torch.distributions import Normal
 
@@ -33,46 +34,6 @@ PRIORS = {
 }
 
 
-class Flat(nn.Module):
-    """Features are the pixels."""
-
-    def forward(self, x):
-        return x.flatten(1)
-
-
-class LinearCode(nn.Module):
-    """q(z|x, y): a linear mean of pixels and labels, a constant width."""
-
-    def __init__(self, matrix, log_sigma):
-        super().__init__()
-        self.matrix, self.log_sigma = nn.Parameter(matrix), nn.Parameter(log_sigma)
-
-    def forward(self, features, rows):
-        mu = torch.cat([features, rows], dim=1) @ self.matrix
-        return mu, self.log_sigma.expand_as(mu)
-
-
-class LinearDecoder(nn.Module):
-    """decoded = W z + one shift for every label."""
-
-    def __init__(self, matrix):
-        super().__init__()
-        self.matrix = nn.Parameter(matrix)
-
-    def forward(self, inputs):
-        return (inputs @ self.matrix).view(-1, 1, 1, PIXELS)
-
-
-class PlainNormal(nn.Module):
-    """Normal noise of known size around the decoded vector."""
-
-    def log_prob(self, decoded, x):
-        return Normal(decoded, SIGMA).log_prob(x).flatten(1).sum(dim=1)
-
-    def mean(self, decoded):
-        return decoded
-
-
 def tiny(prior, **options):
     g = torch.Generator().manual_seed(3)
 
@@ -92,7 +53,9 @@ def tiny(prior, **options):
     precision = torch.eye(D, dtype=torch.float64) + w @ w.T / SIGMA**2
     solved = 0.8 * torch.linalg.solve(precision, w / SIGMA**2).T
     code = LinearCode(torch.cat([solved, -shifts @ solved]), 0.5 * (3 / precision.diagonal()).log())
-    return CVAE(Flat(), predictor, code, LinearDecoder(matrix), prior, PlainNormal(), **options).double()
+    return CVAE(
+        nn.Flatten(), predictor, code, LinearDecoder(matrix), prior, PlainNormal(SIGMA), **options
+    ).double()
 
 
 @pytest.fixture(params=PRIORS)

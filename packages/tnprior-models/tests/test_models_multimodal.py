@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_models import PlainNormal
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
@@ -57,13 +58,6 @@ class Linear(nn.Module):
         return (z @ self.weight + self.bias).unflatten(-1, (*self.shape, self.weight.shape[1]))
 
 
-class Flat(nn.Module):
-    """Features are the pixels."""
-
-    def forward(self, x):
-        return x.flatten(1)
-
-
 class ImageCode(nn.Module):
     """A linear mean and a constant width: the exact p(z|x) of a linear decoder."""
 
@@ -74,16 +68,6 @@ class ImageCode(nn.Module):
     def forward(self, features, rows=None):
         mu = features @ self.matrix
         return mu, self.log_sigma.expand_as(mu)
-
-
-class PlainNormal(nn.Module):
-    """Normal noise of known size around the decoded vector."""
-
-    def log_prob(self, decoded, x):
-        return Normal(decoded, SIGMA).log_prob(x).flatten(1).sum(dim=1)
-
-    def mean(self, decoded):
-        return decoded
 
 
 def noise(*shape, seed=0):
@@ -102,12 +86,12 @@ def tiny(alignment=None, **options):
     precision = 1 + weight.square().sum() / SIGMA**2
     exact = ImageCode(weight.mT / SIGMA**2 / precision, -0.5 * precision.log().view(1))
     return MultimodalVAE(
-        Flat(),
+        nn.Flatten(),
         ImageCode(0.8 * exact.matrix.detach(), exact.log_sigma.detach() + 0.2),
         exact,
         Linear(weight, torch.zeros(PIXELS, dtype=torch.float64), (1, 1)),
         prior(),
-        PlainNormal(),
+        PlainNormal(SIGMA),
         alignment,
         **options,
     ).double()
@@ -352,7 +336,7 @@ def test_what_a_multimodal_vae_can_do():
 
 def test_other_parts_are_refused():
     with pytest.raises(ModelError, match="at least one attribute"):
-        DecodedPrior([Latent("z0")], Flat(), Flat())
+        DecodedPrior([Latent("z0")], nn.Flatten(), nn.Flatten())
     with pytest.raises(ModelError, match=r"expected 5 logits .* received 4"):
         DecodedPrior(SITES, nn.Linear(1, 4), LabelExperts(5, 1))().sample((1,), seed=0)
     with pytest.raises(ModelError, match="from the label encoder"):
