@@ -76,7 +76,7 @@ class Contestant:
 
 
 def _update(stepper: Stepper, parts: Sequence[Part]) -> None:
-    terms = stepper.backward(parts)
+    terms = stepper.backward(parts, 0)
     stepper.update(0, 1)
     float(terms["loss"])
 

@@ -75,6 +75,9 @@ class ModelSection(Section):
         Weight, Field(description="weight of log p(y|z), 1 is the exact bound; in a cvae of log q(y|x)")
     ] = 1.0
     kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
+    kl_warmup: Annotated[
+        Whole, Field(description="updates over which the KL term's weight rises from a tenth of it")
+    ] = 0
     information_weight: Annotated[
         Weight,
         Field(description="weight of the labels read back from generated objects, in a vae; 0 for none"),
@@ -129,6 +132,10 @@ class PriorSection(Section):
         Count | None,
         Field(description="bond dimension; in normal of the attributes' own train, none: independent labels"),
     ] = None
+    factored: Annotated[
+        bool,
+        Field(description="cores in two factors, as in a hidden Markov model: more rank for the parameters"),
+    ] = False
     order: Annotated[
         Literal["given", "interleaved", "random", "information"] | None,
         Field(
@@ -173,6 +180,7 @@ class PriorSection(Section):
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components, behind 8 coupling layers"."""
         rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
+        rank += " in factored cores" if self.factored else ""
         components = f"{self.components} components" if self.components else ""
         flow = f"behind {self.flow} coupling layers" if self.flow else ""
         return ", ".join(part for part in (rank, components, flow) if part)
@@ -204,6 +212,8 @@ class PriorSection(Section):
             raise ValueError(
                 "a prior behind an encoder or a flow has no codes to start from; set initialize to none"
             )
+        if self.factored and self.kind not in ("train", "ring"):
+            raise ValueError(f"a {self.kind} has no cores to factor; set factored to false")
         self._starts()
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")

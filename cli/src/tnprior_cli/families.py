@@ -137,6 +137,7 @@ def _common(config: RunConfig) -> dict[str, Any]:
         "likelihood": _LIKELIHOODS[config.model.likelihood](),
         "attribute_weight": config.model.attribute_weight,
         "kl_weight": config.model.kl_weight,
+        "kl_warmup": config.model.kl_warmup,
         "samples": config.model.samples,
         "learning_rate": config.train.lr,
         "prior_learning_rate": config.train.prior_lr,

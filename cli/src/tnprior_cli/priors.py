@@ -90,7 +90,13 @@ def _layout(sites: Sites, config: RunConfig) -> dict[str, Any]:
         "interleaved": interleaved_order(sites),
         "random": random_order(sites, seed=config.seed),
     }
-    return {"order": orders.get(config.prior.order), "width": config.prior.width, "seed": config.seed}
+    prior = config.prior
+    return {
+        "order": orders.get(prior.order),
+        "factored": prior.factored,
+        "width": prior.width,
+        "seed": config.seed,
+    }
 
 
 _KINDS: dict[str, Any] = {

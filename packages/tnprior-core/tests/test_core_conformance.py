@@ -48,6 +48,10 @@ PRIORS = {
     "ring, square, other order": lambda sites: TensorRingPrior(
         sites, rank=2, positivity=Square(), order=[3, 0, 2, 1]
     ),
+    "train, factored": lambda sites: TensorTrainPrior(sites, rank=4, factored=True),
+    "ring, factored, unequal ranks": lambda sites: TensorRingPrior(
+        sites, rank=[2, 3, 1, 4], factored=True, positivity=Softplus()
+    ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
     "pseudo-inputs": vamp,
     "normal": lambda sites: uneven(StandardNormalPrior(sites)),

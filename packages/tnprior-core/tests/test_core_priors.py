@@ -13,6 +13,7 @@ from tnprior_core import (
     Exp,
     Gaussian,
     GaussianMixturePrior,
+    ShapeError,
     SiteError,
     Softplus,
     Square,
@@ -173,6 +174,35 @@ def test_positivity(name, positivity):
     torch.testing.assert_close(positivity.forward(positivity.inverse(entries)), entries)
     zero = positivity.forward(positivity.inverse(torch.zeros(1)))
     assert 0 <= zero.item() < 1e-30
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_factored_cores_are_the_closest_of_their_form(name):
+    kind = {"train": TensorTrainPrior, "ring": TensorRingPrior}[name]
+    full, factored = kind(SITES, rank=3, seed=3), kind(SITES, rank=3, factored=True, seed=4)
+    factored.assign_cores(factored.cores())
+    other = kind(SITES, rank=3, factored=True, seed=9)
+    other.assign_cores(factored.cores())
+    torch.testing.assert_close(other.cores(), factored.cores())  # of that form already
+
+    def divergence(cores):  # of unnormalised masses
+        return sum((p * (p / q).log() - p + q).sum() for p, q in zip(full.cores(), cores, strict=True))
+
+    factored.assign_cores(full.cores())
+    least = divergence(factored.cores())
+    for core, own in zip(full.cores(), factored.cores(), strict=True):
+        torch.testing.assert_close(own.sum(0), core.sum(0))
+        torch.testing.assert_close(own.sum(2), core.sum(2))
+    generator = torch.Generator().manual_seed(0)
+    for raw in (*factored.raw_emissions.values(), *factored.raw_transitions.values()):
+        with torch.no_grad():
+            before = raw.clone()
+            raw += 0.1 * torch.randn(raw.shape, generator=generator)
+            assert divergence(factored.cores()) > least
+            raw.copy_(before)
+    assert sum(p.numel() for p in factored.parameters()) < sum(p.numel() for p in full.parameters())
+    with pytest.raises(ShapeError, match="expected cores"):
+        factored.assign_cores(full.cores()[1:])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -312,6 +312,23 @@ def test_an_attribute_table_of_another_width_is_refused(make):
             ask()
 
 
+def test_the_weight_of_the_divergence_rises_in_training_alone(make):
+    def loss(model):
+        torch.manual_seed(3)
+        return model.loss(batch())["loss"].item()
+
+    rising = make(kl_warmup=100)
+    (objective,) = rising.objectives()
+    assert loss(rising) == pytest.approx(loss(make()))
+    for step, weight in ((0, 0.1), (50, 0.55), (100, 1.0), (1000, 1.0)):
+        objective.begin(step)
+        assert loss(rising.train()) == pytest.approx(loss(make(kl_weight=weight)))
+        assert loss(rising.eval()) == pytest.approx(loss(make()))
+    assert rising.state_dict().keys() == make().state_dict().keys()
+    with pytest.raises(ModelError, match="0 updates or more, received -1"):
+        make(kl_warmup=-1)
+
+
 @pytest.mark.parametrize("bad", [{"attribute_weight": -1.0}, {"kl_weight": -0.1}, {"samples": 0}], ids=str)
 def test_impossible_settings_are_refused(make, bad):
     with pytest.raises(ModelError, match="weights of at least 0"):

@@ -1,4 +1,4 @@
-"""The real model, with its prior refitted and its weights averaged, resumes to the bit."""
+"""The real model, with its prior refitted, its weights averaged and a weight that rises, resumes to the bit."""
 
 import signal
 
@@ -40,7 +40,7 @@ def model(seed):
     torch.manual_seed(seed)
     sites = [Gaussian(f"z{i}", components=3) for i in range(LATENT)] + [Categorical("hat", ("0", "1"))]
     nets = (ConvEncoder(SHAPE, latent_size=LATENT, width=2), ConvDecoder(SHAPE, latent_size=LATENT, width=2))
-    return VAE(*nets, TensorTrainPrior(sites, rank=3), Bernoulli())
+    return VAE(*nets, TensorTrainPrior(sites, rank=3), Bernoulli(), kl_warmup=8)
 
 
 def data(count, seed):
@@ -76,3 +76,22 @@ def test_a_vae_resumes_to_the_bit(tmp_path, bf16):
     assert one.keys() == two.keys()
     assert [name for name, tensor in one.items() if not torch.equal(tensor, two[name])] == []
     assert load_weights(whole / "model.safetensors", model(5))["training"]["epoch"] > 0
+
+
+def test_validation_is_of_the_whole_objective_while_a_weight_rises(tmp_path):
+    lines: list[dict[str, float]] = []
+
+    class Heard(Callback):
+        def after_epoch(self, run):
+            lines.append(dict(run.metrics))
+
+    trainer(tmp_path / "run", 0, Heard(), bf16=False).fit()
+    first, _, last = lines
+    terms = ("log_likelihood", "log_prior", "entropy")
+    assert first["bound/loss"] < -first["bound/bound"] - 0.01  # a part of the divergence is left out
+    assert last["bound/loss"] == pytest.approx(-last["bound/bound"], abs=1e-4)
+    for line in lines:
+        assert line["validation/bound/bound"] == pytest.approx(
+            sum(line[f"validation/bound/{t}"] for t in terms)
+        )
+        assert line["validation/bound/loss"] == pytest.approx(-line["validation/bound/bound"])

@@ -77,6 +77,7 @@ from tnprior_models.protocols import (
     require,
 )
 from tnprior_models.refit import Fitted, Polish, RefitSchedule, prior_bound, refit_prior
+from tnprior_models.rising_weight import RisingWeight
 from tnprior_models.training import (
     Callback,
     NonFiniteLossError,
@@ -148,6 +149,7 @@ __all__ = [
     "RefitSchedule",
     "Reinforce",
     "ReparametrizedMeans",
+    "RisingWeight",
     "Sampled",
     "Samples",
     "TrainConfig",

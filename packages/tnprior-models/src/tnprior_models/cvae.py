@@ -24,6 +24,7 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.prior_terms import prior_terms
 from tnprior_models.protocols import Labelled, PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
+from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["CVAE"]
 
@@ -61,6 +62,7 @@ class CVAE(nn.Module):
         likelihood: `log_prob(decoded, x)` and `mean(decoded)`, such as `Bernoulli()` or `Gaussian()`.
         attribute_weight: weight of log q(y_ob|x) (Kingma's alpha).
         kl_weight: weight of log p(z) - log q(z|x, y).
+        kl_warmup: updates over which that weight rises to its value (`RisingWeight`); 0 for none.
         samples: draws of (y, z) per image and step.
         temperature: of the straight-through gradient.
         learning_rate: Adam's step size for everything but the prior.
@@ -97,6 +99,7 @@ class CVAE(nn.Module):
         *,
         attribute_weight: float = 1.0,
         kl_weight: float = 1.0,
+        kl_warmup: int = 0,
         samples: int = 1,
         temperature: float = 0.5,
         learning_rate: float = 1e-3,
@@ -119,6 +122,7 @@ class CVAE(nn.Module):
         self.rows = LabelRows(self.layout.categorical)
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
+        self.kl_share = RisingWeight(kl_warmup)
         self.samples = samples
         self.temperature = temperature
         self.learning_rate = learning_rate
@@ -129,7 +133,8 @@ class CVAE(nn.Module):
         groups = nets_and_prior(
             self, self.prior, learning_rate=self.learning_rate, prior_learning_rate=self.prior_learning_rate
         )
-        return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
+        adam = partial(torch.optim.Adam, lr=self.learning_rate)
+        return (Objective("bound", groups, self.loss, adam, begin=self.kl_share.begin),)
 
     def prior_weights(self) -> PriorWeights:
         """The weights of log p(z) and of log p(y|z) in the objective; the classification term has no prior in it."""
@@ -154,7 +159,7 @@ class CVAE(nn.Module):
             terms.log_labels,
             (self.rows.entropy(log_q) * ~observed).sum(-1),
             self._log_q(log_q, codes, observed),
-            kl_weight=self.kl_weight,
+            kl_weight=self.kl_weight * self.kl_share(),
             attribute_weight=self.attribute_weight,
         )
 

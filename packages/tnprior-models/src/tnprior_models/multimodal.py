@@ -24,6 +24,7 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
 from tnprior_models.protocols import Sampled
 from tnprior_models.rates import nets_and_prior
+from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["MultimodalVAE"]
 
@@ -51,6 +52,7 @@ class MultimodalVAE(nn.Module):
         alignment: how the encoders of one learn; `JMVAE()` if None.
         attribute_weight: weight of log p(y_ob|z) in the joint bound (lambda of Vedantam et al.).
         kl_weight: weight of KL(q(z|x, y_ob) || p(z)) there.
+        kl_warmup: updates over which that weight rises to its value (`RisingWeight`); 0 for none.
         samples: posterior samples per image and step.
         learning_rate: Adam's step size for everything but label decoder and label encoder.
         prior_learning_rate: Adam's step size for these two.
@@ -87,6 +89,7 @@ class MultimodalVAE(nn.Module):
         *,
         attribute_weight: float = 1.0,
         kl_weight: float = 1.0,
+        kl_warmup: int = 0,
         samples: int = 1,
         learning_rate: float = 1e-3,
         prior_learning_rate: float = 1e-3,
@@ -107,6 +110,7 @@ class MultimodalVAE(nn.Module):
         self.layout = prior.layout
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
+        self.kl_share = RisingWeight(kl_warmup)
         self.samples = samples
         self.learning_rate = learning_rate
         self.prior_learning_rate = prior_learning_rate
@@ -116,7 +120,8 @@ class MultimodalVAE(nn.Module):
         groups = nets_and_prior(
             self, self.prior, learning_rate=self.learning_rate, prior_learning_rate=self.prior_learning_rate
         )
-        return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
+        adam = partial(torch.optim.Adam, lr=self.learning_rate)
+        return (Objective("bound", groups, self.loss, adam, begin=self.kl_share.begin),)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of `multimodal_bound` and those of the alignment; `loss` is minimised (nats per image)."""
@@ -135,7 +140,7 @@ class MultimodalVAE(nn.Module):
             self.log_likelihood(z, x),
             self.prior.log_observed(self.prior.log_labels(z), codes, observed),
             kl,
-            kl_weight=self.kl_weight,
+            kl_weight=self.kl_weight * self.kl_share(),
             attribute_weight=self.attribute_weight,
         )
         aligned = self.alignment.terms(

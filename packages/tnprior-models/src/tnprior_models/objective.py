@@ -30,6 +30,8 @@ class Objective:
         loss: batch -> named scalar terms; `"loss"` is minimised, the others are logged.
         optimizer: builds the optimiser from `list(parameters)`.
         every: the objective is stepped at every `every`-th iteration (1 = always).
+        begin: called before an update with the number of those before it, for what depends on it (a weight that
+            rises); not called for validation.
 
     Raises:
         ModelError: an empty name, no parameters, or `every` below 1.
@@ -51,6 +53,7 @@ class Objective:
     loss: Callable[[Batch], Mapping[str, Tensor]]
     optimizer: Callable[[list[Any]], Optimizer]
     every: int = 1
+    begin: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.name:

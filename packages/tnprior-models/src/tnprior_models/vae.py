@@ -24,6 +24,7 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
 from tnprior_models.protocols import PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
+from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["VAE"]
 
@@ -46,6 +47,7 @@ class VAE(nn.Module):
         attribute_weight: weight of log p(y_ob|z); 1 is the exact bound, more makes the codes tell the
             attributes apart sooner.
         kl_weight: weight of log p(z) - log q(z|x).
+        kl_warmup: updates over which that weight rises to its value (`RisingWeight`); 0 for none.
         information_weight: weight of `label_information`, what the encoder reads back of the labels of
             objects drawn from the prior, half as many as the batch has, given one label of one attribute
             that changes from step to step; it teaches the decoder to show them. 0 is the bound alone.
@@ -78,6 +80,7 @@ class VAE(nn.Module):
         *,
         attribute_weight: float = 1.0,
         kl_weight: float = 1.0,
+        kl_warmup: int = 0,
         information_weight: float = 0.0,
         samples: int = 1,
         learning_rate: float = 1e-3,
@@ -97,6 +100,7 @@ class VAE(nn.Module):
         self.layout = SiteLayout.of(prior)
         self.attribute_weight = attribute_weight
         self.kl_weight = kl_weight
+        self.kl_share = RisingWeight(kl_warmup)
         self.information_weight = information_weight
         self.samples = samples
         self.learning_rate = learning_rate
@@ -107,7 +111,8 @@ class VAE(nn.Module):
         groups = nets_and_prior(
             self, self.prior, learning_rate=self.learning_rate, prior_learning_rate=self.prior_learning_rate
         )
-        return (Objective("bound", groups, self.loss, partial(torch.optim.Adam, lr=self.learning_rate)),)
+        adam = partial(torch.optim.Adam, lr=self.learning_rate)
+        return (Objective("bound", groups, self.loss, adam, begin=self.kl_share.begin),)
 
     def prior_weights(self) -> PriorWeights:
         """The weights of log p(z) and of log p(y_ob|z) in the objective."""
@@ -124,7 +129,7 @@ class VAE(nn.Module):
             self.log_likelihood(z, x),
             log_joint,
             log_latent=log_latent,
-            kl_weight=self.kl_weight,
+            kl_weight=self.kl_weight * self.kl_share(),
             attribute_weight=self.attribute_weight,
         )
         if not self.information_weight or not self.layout.categorical:
@@ -188,7 +193,7 @@ class VAE(nn.Module):
     ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"] | None]:
         """log p(z, y_ob) and, if the weights need it apart, log p(z); one batched contraction."""
         self.layout.check(codes, observed)
-        if self.attribute_weight != self.kl_weight:
+        if self.attribute_weight != self.kl_weight or (self.kl_share.updates and self.layout.categorical):
             return self.log_joint_and_latent(z, codes, observed)
         return self.log_joint(z, codes, observed), None
 

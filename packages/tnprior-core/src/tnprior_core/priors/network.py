@@ -35,6 +35,7 @@ class NetworkPrior(Prior):
         *,
         order: Sequence[int] | Sequence[str] | None = None,
         positivity: Positivity | None = None,
+        factored: bool = False,
         low: float = -2.0,
         high: float = 2.0,
         width: float = 1.0,
@@ -47,6 +48,7 @@ class NetworkPrior(Prior):
         self.positivity = Exp() if positivity is None else positivity
         places = _places(self.sites, order)
         self.rank = rank
+        self.factored = factored
         bonds = _bonds(rank, len(self.sites), closed=self.closed)
         shapes = {site: (self.sites[site].states, bonds[at], bonds[at + 1]) for at, site in enumerate(places)}
         self.core_groups = grouped(shapes)
@@ -54,14 +56,17 @@ class NetworkPrior(Prior):
             {index: (site.states,) for index, site in enumerate(self.sites) if isinstance(site, Gaussian)}
         )
         generator = torch.Generator().manual_seed(seed)
-        self.raw_cores = nn.ParameterDict(
-            {
-                key: nn.Parameter(
-                    self.positivity.inverse(noise_cores((len(group), *shapes[group[0]]), generator))
-                )
-                for key, group in self.core_groups.items()
-            }
-        )
+        self.raw_cores, self.raw_emissions, self.raw_transitions = (nn.ParameterDict() for _ in range(3))
+        for key, group in self.core_groups.items():
+            size = (len(group), *shapes[group[0]])
+            if factored:
+                count, states, left, right = size
+                emission = noise_cores((count, left, 1, states), generator).permute(0, 3, 1, 2)
+                self.raw_emissions[key] = nn.Parameter(self.positivity.inverse(emission.contiguous()))
+                transition = noise_cores((count, 1, left, right), generator)
+                self.raw_transitions[key] = nn.Parameter(self.positivity.inverse(transition))
+            else:
+                self.raw_cores[key] = nn.Parameter(self.positivity.inverse(noise_cores(size, generator)))
         self.mean, self.log_sigma = nn.ParameterDict(), nn.ParameterDict()
         for key, group in self.leg_groups.items():
             states = self.sites[group[0]].states
@@ -115,19 +120,38 @@ class NetworkPrior(Prior):
         """Return the non-negative cores (N_k, m_k, m_{k+1}) in chain order."""
         by_site: dict[int, Tensor] = {}
         for key, group in self.core_groups.items():
-            by_site.update(zip(group, self.positivity.forward(self.raw_cores[key]).unbind(0), strict=True))
+            by_site.update(zip(group, self._entries(key).unbind(0), strict=True))
         return [by_site[site] for site in self.order]
+
+    def _entries(self, key: str) -> Tensor:
+        """Cores (G, N, m, m') of one group of sites."""
+        entry = self.positivity.forward
+        if not self.factored:
+            return entry(self.raw_cores[key])
+        return entry(self.raw_emissions[key]) * entry(self.raw_transitions[key])
 
     @torch.no_grad()
     def assign_cores(self, cores: Sequence[Float[Tensor, "_ _ _"]]) -> None:
-        """Overwrite the cores with positive tensors (N_k, m_k, m_{k+1}) in chain order."""
+        """Overwrite the cores with positive tensors (N_k, m_k, m_{k+1}) in chain order.
+
+        Factored ones become the closest of their form in Kullback-Leibler divergence: given the left bond index, the
+        component and the right bond index keep their own probabilities and lose their dependence.
+
+        Raises ShapeError if the cores have other shapes than the prior's.
+        """
         shapes = [tuple(core.shape) for core in self.cores()]
         if [tuple(core.shape) for core in cores] != shapes:
             raise ShapeError(f"expected cores {shapes}, received {[tuple(core.shape) for core in cores]}")
         by_site = dict(zip(self.order, cores, strict=True))
         for key, group in self.core_groups.items():
             stacked = torch.stack([by_site[site] for site in group])
-            self.raw_cores[key].copy_(self.positivity.inverse(stacked))
+            if self.factored:
+                transition = stacked.sum(1, keepdim=True)
+                emission = stacked.sum(3, keepdim=True) / transition.sum(3, keepdim=True)
+                self.raw_emissions[key].copy_(self.positivity.inverse(emission))
+                self.raw_transitions[key].copy_(self.positivity.inverse(transition))
+            else:
+                self.raw_cores[key].copy_(self.positivity.inverse(stacked))
 
     @torch.no_grad()
     def assign_components(self, site: int, mean: Float[Tensor, " N"], sigma: Float[Tensor, " N"]) -> None:
@@ -156,6 +180,9 @@ class TensorTrainPrior(NetworkPrior):
         site names or positions along the chain; None for the order of `sites`.
     positivity
         raw parameter -> core entry: `Exp()` (default), `Softplus()` or `Square()`.
+    factored
+        cores in two factors, `Q[s, a, b] = E[s, a] T[a, b]`, as in a hidden Markov model: N m + m^2 numbers a site
+        instead of N m^2, so that a higher rank costs no more parameters.
     low, high
         the grid on which the component means start.
     width

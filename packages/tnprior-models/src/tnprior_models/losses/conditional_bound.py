@@ -15,7 +15,7 @@ def conditional_bound(
     label_entropy: Float[Tensor, " B"],
     log_predicted: Float[Tensor, " B"],
     *,
-    kl_weight: float = 1.0,
+    kl_weight: Tensor | float = 1.0,
     attribute_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Terms of `L = E_q(y_un|x) E_q(z|x,y) [log p(x|z, y) + log p(z) + log p(y) - log q(z|x, y)] + H(q(y_un|x))`.

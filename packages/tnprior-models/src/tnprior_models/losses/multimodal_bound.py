@@ -17,7 +17,7 @@ def multimodal_bound(
     log_labels: Float[Tensor, "S B"],
     kl: Float[Tensor, " B"],
     *,
-    kl_weight: float = 1.0,
+    kl_weight: Tensor | float = 1.0,
     attribute_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Terms of `L = E_q(z|x,y_ob) [log p(x|z) + sum_ob log p(y_a|z)] - KL(q(z|x, y_ob) || p(z))`.

@@ -155,7 +155,7 @@ class Session:
         for stepper in self._learner.steppers:
             if (self.progress.step + 1) % stepper.every == 0:
                 place = Place(self.progress.epoch + 1, self.progress.step + 1, stepper.name)
-                terms = stepper.backward(parts)
+                terms = stepper.backward(parts, self.progress.step)
                 self._terms.add(place, terms, examples)
                 stepper.update(self.progress.step, self.run.total_steps)
         self._learner.stepped()

@@ -70,6 +70,7 @@ class Stepper:
         self._hyperparameters = self._groups()
         self._clip_norm = config.clip_norm
         self._autocast = config.bf16
+        self._begin = objective.begin
         self._schedule = config.schedule_of(objective.name)
         self.loss = Loss(model, objective)
         if config.compile_loss:
@@ -81,11 +82,13 @@ class Stepper:
             parallel.broadcast_buffers = False  # the learner shares them when they matter
             self._module = parallel
 
-    def backward(self, parts: Sequence[Part]) -> dict[str, Tensor]:
-        """The gradient of the mean loss over the batch, and this process's mean terms.
+    def backward(self, parts: Sequence[Part], step: int) -> dict[str, Tensor]:
+        """The gradient of the mean loss over the batch at update `step`, and this process's mean terms.
 
         Returns the terms and `grad_norm`, the norm before clipping.
         """
+        if self._begin is not None:
+            self._begin(step)
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         with self._others_frozen():
