@@ -163,7 +163,8 @@ class NetworkPrior(Prior):
 
     def extra_repr(self) -> str:
         """Name the sites and the rank."""
-        return f"{len(self.latents)} latents, {len(self.attributes)} attributes, rank={self.rank}"
+        factored = ", factored" if self.factored else ""
+        return f"{len(self.latents)} latents, {len(self.attributes)} attributes, rank={self.rank}{factored}"
 
 
 @final
