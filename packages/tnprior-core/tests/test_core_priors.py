@@ -203,6 +203,12 @@ def test_factored_cores_are_the_closest_of_their_form(name):
     assert sum(p.numel() for p in factored.parameters()) < sum(p.numel() for p in full.parameters())
     with pytest.raises(ShapeError, match="expected cores"):
         factored.assign_cores(full.cores()[1:])
+    unreached = [core * (torch.arange(core.shape[1]) > 0).view(-1, 1) for core in full.cores()]
+    factored.assign_cores(unreached)  # a bond index of no mass
+    assert all(bool(core.isfinite().all()) for core in factored.cores())
+    torch.testing.assert_close(
+        [core.sum(0) for core in factored.cores()], [core.sum(0) for core in unreached]
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

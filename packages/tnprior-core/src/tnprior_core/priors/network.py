@@ -147,7 +147,8 @@ class NetworkPrior(Prior):
             stacked = torch.stack([by_site[site] for site in group])
             if self.factored:
                 transition = stacked.sum(1, keepdim=True)
-                emission = stacked.sum(3, keepdim=True) / transition.sum(3, keepdim=True)
+                total = transition.sum(3, keepdim=True).clamp_min(torch.finfo(stacked.dtype).tiny)
+                emission = stacked.sum(3, keepdim=True) / total
                 self.raw_emissions[key].copy_(self.positivity.inverse(emission))
                 self.raw_transitions[key].copy_(self.positivity.inverse(transition))
             else:
