@@ -56,17 +56,10 @@ class NetworkPrior(Prior):
             {index: (site.states,) for index, site in enumerate(self.sites) if isinstance(site, Gaussian)}
         )
         generator = torch.Generator().manual_seed(seed)
-        self.raw_cores, self.raw_emissions, self.raw_transitions = (nn.ParameterDict() for _ in range(3))
-        for key, group in self.core_groups.items():
-            size = (len(group), *shapes[group[0]])
-            if factored:
-                count, states, left, right = size
-                emission = noise_cores((count, left, 1, states), generator).permute(0, 3, 1, 2)
-                self.raw_emissions[key] = nn.Parameter(self.positivity.inverse(emission.contiguous()))
-                transition = noise_cores((count, 1, left, right), generator)
-                self.raw_transitions[key] = nn.Parameter(self.positivity.inverse(transition))
-            else:
-                self.raw_cores[key] = nn.Parameter(self.positivity.inverse(noise_cores(size, generator)))
+        sizes = {key: (len(group), *shapes[group[0]]) for key, group in self.core_groups.items()}
+        cores, emissions, transitions = self._noise(sizes, generator)
+        self.raw_cores = nn.ParameterDict(cores)
+        self.raw_emissions, self.raw_transitions = nn.ParameterDict(emissions), nn.ParameterDict(transitions)
         self.mean, self.log_sigma = nn.ParameterDict(), nn.ParameterDict()
         for key, group in self.leg_groups.items():
             states = self.sites[group[0]].states
@@ -77,6 +70,23 @@ class NetworkPrior(Prior):
         self.register_buffer("_order", torch.tensor(places))
         self._order: Tensor
         self._order_read: tuple[Tensor, int, tuple[int, ...]] | None = None
+
+    def _noise(
+        self, sizes: Mapping[str, tuple[int, int, int, int]], generator: torch.Generator
+    ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter], dict[str, nn.Parameter]]:
+        """Raw cores of each group, or in their place emissions (G, N, m, 1) and transitions (G, 1, m, m')."""
+
+        def raw(entries: Tensor) -> nn.Parameter:
+            return nn.Parameter(self.positivity.inverse(entries))
+
+        if not self.factored:
+            return {key: raw(noise_cores(size, generator)) for key, size in sizes.items()}, {}, {}
+        emissions, transitions = {}, {}
+        for key, (count, states, left, right) in sizes.items():
+            emission = noise_cores((count, left, 1, states), generator).permute(0, 3, 1, 2)
+            emissions[key] = raw(emission.contiguous())
+            transitions[key] = raw(noise_cores((count, 1, left, right), generator))
+        return {}, emissions, transitions
 
     @property
     def order(self) -> tuple[int, ...]:
