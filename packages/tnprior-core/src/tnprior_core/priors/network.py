@@ -83,7 +83,7 @@ class NetworkPrior(Prior):
             return {key: raw(noise_cores(size, generator)) for key, size in sizes.items()}, {}, {}
         emissions, transitions = {}, {}
         for key, (count, states, left, right) in sizes.items():
-            emission = noise_cores((count, left, 1, states), generator).permute(0, 3, 1, 2)
+            emission = noise_cores((count, 1, states, left), generator).permute(0, 2, 3, 1)
             emissions[key] = raw(emission.contiguous())
             transitions[key] = raw(noise_cores((count, 1, left, right), generator))
         return {}, emissions, transitions
