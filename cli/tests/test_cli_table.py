@@ -209,6 +209,14 @@ def test_other_settings_need_overwrite_and_are_given_to_every_row(done: Path, tn
     assert tnp(*words, "--overwrite", "-q").err == ""
 
 
+def test_settings_of_another_family_leave_a_run_what_it_is(done: Path, tnp) -> None:
+    before = everything(done / "out" / "runs")
+    answer = tnp("table", "mini.toml", "-o", "out", "-s", "gan.penalty=3", "--dry-run", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["complete"]
+    assert everything(done / "out" / "runs") == before
+
+
 def test_a_failing_row_costs_only_itself(done: Path, tnp, monkeypatch: pytest.MonkeyPatch) -> None:
     from tnprior_cli import training
 

@@ -256,6 +256,9 @@ class TrainSection(Section):
     clip_norm: Annotated[Positive | None, Field(description="largest norm of a gradient")] = None
     ema_decay: Annotated[Decay | None, Field(description="decay of the averaged weights")] = None
     flip: Annotated[bool, Field(description="show every image mirrored with probability 1/2")] = False
+    shift: Annotated[
+        Whole, Field(description="show every image moved by up to this many pixels, edges repeated")
+    ] = 0
     accumulate: Annotated[Count, Field(description="parts in which a batch is processed")] = 1
     bf16: Annotated[bool, Field(description="bfloat16 autocast")] = False
     compile: Annotated[bool, Field(description="compile the encoder and the decoder")] = False

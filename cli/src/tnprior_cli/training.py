@@ -112,6 +112,7 @@ def loop_settings(config: RunConfig) -> TrainConfig:
         batch_size=train.batch_size,
         seed=config.seed,
         flip=train.flip,
+        shift=train.shift,
         accumulate=train.accumulate,
         clip_norm=train.clip_norm,
         ema_decay=train.ema_decay,

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from tnprior_cli.config import RunConfig
 from tnprior_cli.errors import BadDataError, UsageError
 from tnprior_cli.rundir import is_run, open_run
 from tnprior_cli.settings import changed_keys
@@ -70,7 +71,7 @@ def _trained(cell: Cell, record: Record) -> tuple[Made, str]:
         return Made.ABSENT, ""
     try:
         run = open_run(cell.path)
-        other = [key for key in changed_keys(run.config, cell.config()) if key not in IDLE]
+        other = [key for key in changed_keys(run.config, cell.config()) if _matters(key, run.config)]
     except (BadDataError, UsageError) as error:
         return Made.OTHER, str(error)
     if other:
@@ -78,6 +79,11 @@ def _trained(cell: Cell, record: Record) -> tuple[Made, str]:
     if _is_made(cell, record):
         return Made.DONE, ""
     return Made.BEGUN, f"epoch {len(run.metrics())} of {run.config.train.epochs}"
+
+
+def _matters(key: str, config: RunConfig) -> bool:
+    """Whether a setting has a part in the weights; those of the game concern no other family than a gan."""
+    return key not in IDLE and (config.model.family == "gan" or not key.startswith("gan."))
 
 
 def _fitted(cell: Cell, base: Cell, record: Record) -> tuple[Made, str]:

@@ -6,8 +6,9 @@ from torch import Tensor
 from tnprior_models.training.config import TrainConfig
 from tnprior_models.training.data import TensorData
 from tnprior_models.training.distributed import Group
-from tnprior_models.training.order import batch_count, bounds, epoch_mirrors, epoch_order
+from tnprior_models.training.order import batch_count, bounds, epoch_order
 from tnprior_models.training.stepper import Part
+from tnprior_models.training.views import Views
 
 
 class Batches:
@@ -21,14 +22,13 @@ class Batches:
         self._data, self._config, self._group, self._device = data, config, group, device
         self.count = batch_count(len(data), config.batch_size)
         self._order = torch.empty(0, dtype=torch.int64)
-        self._mirrored: Tensor | None = None
+        self._views = Views(len(data), config)
 
     def begin(self, epoch: int) -> None:
         """Shuffle for that epoch; the permutation goes where the data is, once."""
         count, seed, home = len(self._data), self._config.seed, self._data.x.device
         self._order = epoch_order(count, seed, epoch).to(home)
-        if self._config.flip:
-            self._mirrored = epoch_mirrors(count, seed, epoch).to(home)
+        self._views.begin(epoch, home)
 
     def parts(self, batch: int) -> tuple[list[Part], int]:
         """This process's share of a batch in the parts of gradient accumulation, and its number of examples.
@@ -48,7 +48,4 @@ class Batches:
 
     def _part(self, indices: Tensor, *, weight: float, share: float) -> Part:
         x, codes, observed = self._data.batch(indices, self._device)
-        if self._mirrored is not None:
-            mirrored = self._mirrored[indices].to(x.device).reshape(-1, *[1] * (x.ndim - 1))
-            x = torch.where(mirrored, x.flip(-1), x)
-        return Part((x, codes, observed), weight, share)
+        return Part((self._views.of(x, indices), codes, observed), weight, share)

@@ -36,6 +36,8 @@ class TrainConfig:
             divided evenly, so no batch is smaller than another by more than one.
         seed: names the run's random streams: order of the data, noise, validation.
         flip: show every example mirrored left to right with probability 1/2, drawn anew for each epoch.
+        shift: show every example moved by up to this many pixels either way along both axes, drawn anew for
+            each epoch; pixels of the edge repeat. The examples must be images.
         accumulate: the parts in which a batch is processed. The update is that of the whole batch; only
             the memory shrinks.
         clip_norm: the largest norm of an objective's gradient; None leaves it.
@@ -66,6 +68,7 @@ class TrainConfig:
     batch_size: int = 128
     seed: int = 0
     flip: bool = False
+    shift: int = 0
     accumulate: int = 1
     clip_norm: float | None = None
     ema_decay: float | None = None
@@ -86,6 +89,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise ModelError(f"epochs: expected 0 or more, received {self.epochs}")
+        if self.shift < 0:
+            raise ModelError(f"shift: expected 0 pixels or more, received {self.shift}")
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -27,12 +27,6 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-def epoch_mirrors(count: int, seed: int, epoch: int) -> Tensor:
-    """Which of `count` examples are seen mirrored in an epoch, (count,) bool: each with probability 1/2."""
-    generator = torch.Generator().manual_seed(derive_seed("mirror", seed, epoch))
-    return torch.rand(count, generator=generator) < 0.5
-
-
 def batch_count(count: int, batch_size: int) -> int:
     """How many batches of at most `batch_size` an epoch over `count` examples has."""
     return math.ceil(count / batch_size)
