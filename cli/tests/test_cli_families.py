@@ -244,3 +244,11 @@ def test_a_prior_may_start_close_to_a_standard_normal(spread: str) -> None:
         p = build_prior(resolve("digits-ring", ["prior.start=normal", f"prior.spread={spread}"]), DIGITS)()
     assert p.mean.abs().max() < 0.2
     assert (p.variance - 1).abs().max() < 0.2
+
+
+@pytest.mark.parametrize(("own", "learned"), [("none", 60.0), ("30", 30.0)])
+def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -> None:
+    config = resolve("digits", ["model.attribute_weight=60", f"prior.attribute_weight={own}"])
+    model = build_family(config, DIGITS)
+    assert model.attribute_weight == 60
+    assert model.prior_weights().attributes == learned

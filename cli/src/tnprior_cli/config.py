@@ -74,6 +74,13 @@ class ModelSection(Section):
     attribute_weight: Annotated[
         Weight, Field(description="weight of log p(y|z), 1 is the exact bound; in a cvae of log q(y|x)")
     ] = 1.0
+    attribute_lead: Annotated[
+        float,
+        Field(ge=1, allow_inf_nan=False, description="in a vae, how many times that weight is at first"),
+    ] = 1.0
+    attribute_lead_updates: Annotated[
+        Whole, Field(description="updates over which it falls to attribute_weight; 0 for none")
+    ] = 0
     kl_weight: Annotated[Weight, Field(description="weight of the KL term; 1 is the exact bound")] = 1.0
     kl_warmup: Annotated[
         Whole, Field(description="updates over which the KL term's weight rises from a tenth of it")
@@ -169,8 +176,12 @@ class PriorSection(Section):
     finish: Annotated[
         Whole, Field(description="steps of training the prior alone before the last epoch; 0 for none")
     ] = 0
+    attribute_weight: Annotated[
+        Weight | None,
+        Field(description="weight of log p(y|z) in what the prior of a vae learns; none: the networks' own"),
+    ] = None
     settle_weight: Annotated[
-        Weight | None, Field(description="weight of log p(y|z) in settle and finish; none: the model's own")
+        Weight | None, Field(description="weight of log p(y|z) in settle and finish; none: the prior's own")
     ] = None
 
     def words(self) -> str:
@@ -353,6 +364,10 @@ class RunConfig(Section):
         elif self.model.alignment_weight is not None:
             raise ValueError(
                 f"a {self.model.family} has nothing to align; set model.alignment_weight to none"
+            )
+        if self.model.family != "vae" and self.prior.attribute_weight is not None:
+            raise ValueError(
+                f"a {self.model.family} weighs no labels apart in its prior; set prior.attribute_weight to none"
             )
         if self.model.family == "gan":
             self._plays()

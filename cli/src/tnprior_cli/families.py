@@ -66,6 +66,9 @@ def _vae(config: RunConfig, objects: Objects) -> VAE:
         ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
         build_prior(config, objects, encoder),
         information_weight=config.model.information_weight,
+        attribute_lead=config.model.attribute_lead,
+        attribute_lead_updates=config.model.attribute_lead_updates,
+        prior_attribute_weight=config.prior.attribute_weight,
         **_common(config),
     )
 

@@ -27,6 +27,7 @@ from tnprior_models import (
     HasPrior,
     Imputes,
     ModelError,
+    PriorWeights,
     Reconstructs,
     Samples,
     Trains,
@@ -115,6 +116,55 @@ def test_equal_weights_of_one_are_the_exact_bound_and_unequal_ones_split_it():
     extra = -6 * terms["log_attributes"].item()
     assert terms["loss"].item() == pytest.approx(bound["loss"].item() + extra, abs=1e-9)
     assert terms["log_attributes"].item() < 0
+
+
+def gradients(weights, data):
+    """The gradient of every parameter, and the terms, of one loss on the same noise."""
+    vae = make(**weights)
+    torch.manual_seed(1)
+    terms = vae.loss(data)
+    terms["loss"].backward()
+    return {name: parameter.grad for name, parameter in vae.named_parameters()}, terms
+
+
+@settings(max_examples=15, deadline=None)
+@given(nets=st.floats(0, 20), own=st.floats(0, 20), kl=st.floats(0.1, 2), missing=st.floats(0, 1))
+def test_networks_and_prior_may_weigh_the_attributes_apart(nets, own, kl, missing):
+    data = batch(missing=missing)
+    weights = {"attribute_weight": nets, "prior_attribute_weight": own, "kl_weight": kl}
+    found, terms = gradients(weights, data)
+    of_nets, same = gradients({"attribute_weight": nets, "kl_weight": kl}, data)
+    of_prior, _ = gradients({"attribute_weight": own, "kl_weight": kl}, data)
+    for name, gradient in found.items():
+        expected = (of_prior if name.startswith("prior.") else of_nets)[name]
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
+    assert terms["loss"].item() == pytest.approx(same["loss"].item(), abs=1e-9)
+    assert make(**weights).prior_weights() == PriorWeights(kl, own)
+
+
+def test_the_weight_of_the_attributes_falls_in_training_alone():
+    data = batch()
+
+    def loss(model):
+        torch.manual_seed(3)
+        return model.loss(data)["loss"].item()
+
+    falling = make(attribute_weight=2.0, attribute_lead=16.0, attribute_lead_updates=100)
+    (objective,) = falling.objectives()
+    assert loss(falling) == pytest.approx(loss(make(attribute_weight=2.0)))
+    for step, weight in ((0, 32.0), (50, 8.0), (75, 4.0), (100, 2.0), (1000, 2.0)):
+        objective.begin(step)
+        assert loss(falling.train()) == pytest.approx(loss(make(attribute_weight=weight)), rel=1e-6)
+        assert loss(falling.eval()) == pytest.approx(loss(make(attribute_weight=2.0)))
+    assert falling.state_dict().keys() == make().state_dict().keys()
+    assert falling.prior_weights() == PriorWeights(1.0, 2.0)
+
+
+def test_a_lead_below_one_is_refused():
+    with pytest.raises(ModelError, match=r"1 or more times its value, received 0\.5"):
+        make(attribute_lead=0.5)
+    with pytest.raises(ModelError, match="0 updates or more, received -1"):
+        make(attribute_lead_updates=-1)
 
 
 def test_unlabelled_rows_reduce_to_the_latents_alone():

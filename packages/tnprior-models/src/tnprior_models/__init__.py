@@ -77,7 +77,6 @@ from tnprior_models.protocols import (
     require,
 )
 from tnprior_models.refit import Fitted, Polish, RefitSchedule, prior_bound, refit_prior
-from tnprior_models.rising_weight import RisingWeight
 from tnprior_models.training import (
     Callback,
     NonFiniteLossError,
@@ -124,6 +123,7 @@ __all__ = [
     "Encodings",
     "Estimated",
     "Estimator",
+    "FallingWeight",
     "Fitted",
     "Game",
     "Gaussian",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from tnprior_core import LabelLegs, Legs, Likelihood, Mixture
+from tnprior_models.changing_weight import RisingWeight
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.joint_density import log_joint
@@ -24,7 +25,6 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.prior_terms import prior_terms
 from tnprior_models.protocols import Labelled, PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
-from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["CVAE"]
 

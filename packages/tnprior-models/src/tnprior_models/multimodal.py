@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from tnprior_models.alignments import JMVAE, Alignment, Encodings
+from tnprior_models.changing_weight import RisingWeight
 from tnprior_models.decoded_prior import DecodedPrior
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
@@ -24,7 +25,6 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
 from tnprior_models.protocols import Sampled
 from tnprior_models.rates import nets_and_prior
-from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["MultimodalVAE"]
 

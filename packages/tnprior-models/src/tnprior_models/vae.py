@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from tnprior_models.changing_weight import FallingWeight, RisingWeight
 from tnprior_models.decoding import decoded_log_likelihood, draw_objects, in_pieces
 from tnprior_models.errors import ModelError
 from tnprior_models.imputation import attribute_probabilities, draw_attributes
@@ -24,7 +25,6 @@ from tnprior_models.posterior import diagonal_posterior
 from tnprior_models.posterior_points import posterior_points
 from tnprior_models.protocols import PriorWeights, Sampled
 from tnprior_models.rates import nets_and_prior
-from tnprior_models.rising_weight import RisingWeight
 
 __all__ = ["VAE"]
 
@@ -46,6 +46,10 @@ class VAE(nn.Module):
         likelihood: `log_prob(decoded, x)` and `mean(decoded)`, such as `Bernoulli()` or `Gaussian()`.
         attribute_weight: weight of log p(y_ob|z); 1 is the exact bound, more makes the codes tell the
             attributes apart sooner.
+        attribute_lead: how many times as much that weight is at the first update (`FallingWeight`).
+        attribute_lead_updates: updates over which it falls to its value; 0 for none.
+        prior_attribute_weight: the weight that this term has in the prior's own gradient; None for the same.
+            A prior that learns with the large weight that codes need fits labels it has seen, not densities.
         kl_weight: weight of log p(z) - log q(z|x).
         kl_warmup: updates over which that weight rises to its value (`RisingWeight`); 0 for none.
         information_weight: weight of `label_information`, what the encoder reads back of the labels of
@@ -79,6 +83,9 @@ class VAE(nn.Module):
         likelihood: ImageLikelihood,
         *,
         attribute_weight: float = 1.0,
+        attribute_lead: float = 1.0,
+        attribute_lead_updates: int = 0,
+        prior_attribute_weight: float | None = None,
         kl_weight: float = 1.0,
         kl_warmup: int = 0,
         information_weight: float = 0.0,
@@ -87,10 +94,14 @@ class VAE(nn.Module):
         prior_learning_rate: float = 1e-2,
     ) -> None:
         super().__init__()
-        if min(attribute_weight, kl_weight, information_weight) < 0 or samples < 1:
+        if (
+            min(attribute_weight, prior_attribute_weight or 0.0, kl_weight, information_weight) < 0
+            or samples < 1
+        ):
             raise ModelError(
                 "expected weights of at least 0 and at least one sample, received "
-                f"attribute_weight={attribute_weight}, kl_weight={kl_weight}, "
+                f"attribute_weight={attribute_weight}, "
+                f"prior_attribute_weight={prior_attribute_weight}, kl_weight={kl_weight}, "
                 f"information_weight={information_weight}, samples={samples}"
             )
         self.encoder = encoder
@@ -99,6 +110,8 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.layout = SiteLayout.of(prior)
         self.attribute_weight = attribute_weight
+        self.prior_attribute_weight = prior_attribute_weight
+        self.attribute_share = FallingWeight(attribute_lead, attribute_lead_updates)
         self.kl_weight = kl_weight
         self.kl_share = RisingWeight(kl_warmup)
         self.information_weight = information_weight
@@ -112,26 +125,38 @@ class VAE(nn.Module):
             self, self.prior, learning_rate=self.learning_rate, prior_learning_rate=self.prior_learning_rate
         )
         adam = partial(torch.optim.Adam, lr=self.learning_rate)
-        return (Objective("bound", groups, self.loss, adam, begin=self.kl_share.begin),)
+        return (Objective("bound", groups, self.loss, adam, begin=self._begin),)
+
+    def _begin(self, step: int) -> None:
+        self.kl_share.begin(step)
+        self.attribute_share.begin(step)
 
     def prior_weights(self) -> PriorWeights:
-        """The weights of log p(z) and of log p(y_ob|z) in the objective."""
-        return PriorWeights(self.kl_weight, self.attribute_weight)
+        """The weights of log p(z) and of log p(y_ob|z) in what the prior learns."""
+        own = self.prior_attribute_weight
+        return PriorWeights(self.kl_weight, self.attribute_weight if own is None else own)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of `joint_bound`, and `label_information`; `loss` is minimised (nats per image)."""
         x, codes, observed = batch
         posterior = self.encode(x)
         z = posterior.rsample(torch.Size((self.samples,)))
-        log_joint, log_latent = self.log_prior(z, codes, observed)
+        apart = self.prior_attribute_weight is not None and bool(self.layout.categorical)
+        log_joint, log_latent = (
+            self.log_joint_and_latent(z, codes, observed, fixed(self.prior)())
+            if apart
+            else self.log_prior(z, codes, observed)
+        )
         terms = joint_bound(
             posterior,
             self.log_likelihood(z, x),
             log_joint,
             log_latent=log_latent,
             kl_weight=self.kl_weight * self.kl_share(),
-            attribute_weight=self.attribute_weight,
+            attribute_weight=self.attribute_weight * self.attribute_share(),
         )
+        if apart and torch.is_grad_enabled():
+            terms["loss"] = terms["loss"] + self._prior_gradient(z.detach(), codes, observed)
         if not self.information_weight or not self.layout.categorical:
             return terms
         information = self._information(max(1, x.shape[0] // 2))
@@ -140,6 +165,13 @@ class VAE(nn.Module):
             "loss": terms["loss"] - self.information_weight * information,
             "information": information,
         }
+
+    def _prior_gradient(self, z: Tensor, codes: Tensor, observed: Tensor) -> Float[Tensor, ""]:
+        """Zero, with the gradient of `- E[log p(z)] - w E[log p(y_ob|z)]` in the prior; w is the prior's own."""
+        joint, latent = (term.mean() for term in self.log_joint_and_latent(z, codes, observed))
+        weights = self.prior_weights()
+        loss: Tensor = -weights.latent * self.kl_share() * latent - weights.attributes * (joint - latent)
+        return loss - loss.detach()
 
     def _information(self, n: int) -> Float[Tensor, ""]:
         """`label_information` of n objects of one label; its gradient moves the decoder alone.
@@ -193,7 +225,8 @@ class VAE(nn.Module):
     ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"] | None]:
         """log p(z, y_ob) and, if the weights need it apart, log p(z); one batched contraction."""
         self.layout.check(codes, observed)
-        if self.attribute_weight != self.kl_weight or (self.kl_share.updates and self.layout.categorical):
+        changing = self.kl_share.updates or self.attribute_share.updates
+        if self.attribute_weight != self.kl_weight or (changing and self.layout.categorical):
             return self.log_joint_and_latent(z, codes, observed)
         return self.log_joint(z, codes, observed), None
 

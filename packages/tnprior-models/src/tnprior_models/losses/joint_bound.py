@@ -16,7 +16,7 @@ def joint_bound(
     *,
     log_latent: Float[Tensor, "S B"] | None = None,
     kl_weight: Tensor | float = 1.0,
-    attribute_weight: float = 1.0,
+    attribute_weight: Tensor | float = 1.0,
 ) -> dict[str, Tensor]:
     """Terms of `L = E_q[log p(x|z) + log p(z, y_ob) - log q(z|x)] <= log p(x, y_ob)`.
 
