@@ -12,6 +12,7 @@ from tnprior_cli.families import build_family
 from tnprior_cli.matched import matched, parameter_count
 from tnprior_cli.priors import build_prior
 from tnprior_cli.settings import resolve
+from tnprior_cli.training import weighed_by_share
 from tnprior_models import (
     GAN,
     ClippedWasserstein,
@@ -252,3 +253,12 @@ def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -
     model = build_family(config, DIGITS)
     assert model.attribute_weight == 60
     assert model.prior_weights().attributes == learned
+
+
+@pytest.mark.parametrize(("asked", "shown", "weight"), [(True, 3, 80.0), (False, 3, 60.0), (True, 0, 60.0)])
+def test_few_labels_may_weigh_as_much_as_all_would(asked: bool, shown: int, weight: float) -> None:
+    config = resolve("digits", ["model.attribute_weight=60", f"model.attribute_rescale={str(asked).lower()}"])
+    observed = torch.arange(4)[:, None] < shown
+    model = build_family(weighed_by_share(config, observed), DIGITS)
+    assert model.attribute_weight == pytest.approx(weight)
+    assert config.model.attribute_weight == 60

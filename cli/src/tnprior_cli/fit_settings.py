@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tnprior_cli.config import FitSection, PriorSection, RunConfig
+from tnprior_cli.config import FitSection, RunConfig
+from tnprior_cli.config_prior import PriorSection
 from tnprior_cli.errors import UsageError
 from tnprior_cli.settings import changed_keys, check, override
 from tnprior_cli.toml import NONE

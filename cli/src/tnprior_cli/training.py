@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model
-from tnprior_cli.config import PriorSection, RunConfig
+from tnprior_cli.config import RunConfig
+from tnprior_cli.config_prior import PriorSection
 from tnprior_cli.families import compiled_parts
 from tnprior_cli.pictures import save_grid_picture
 from tnprior_cli.progress import Progress, Speech
@@ -65,7 +66,7 @@ def fit(path: Path, config: RunConfig, data: Dataset, device: torch.device, spee
     """Trains in this process, or in this process's share of a group."""
     objects = objects_of(data)
     training, validation = split_validation(data, config)
-    model = build_model(config, objects)
+    model = build_model(weighed_by_share(config, training.observed), objects)
     _show_examples(model, training, config.seed)
     trainer = Trainer(
         model,
@@ -78,6 +79,19 @@ def fit(path: Path, config: RunConfig, data: Dataset, device: torch.device, spee
         metadata=describe(config, objects),
     )
     return trainer.resume()
+
+
+def weighed_by_share(config: RunConfig, observed: Tensor) -> RunConfig:
+    """With `model.attribute_rescale`, a weight of the labels as large as if all of them were observed.
+
+    log p(y_ob|z) of an object with three labels of ten is a third as large as of one with all, and pulls a third as
+    hard against thousands of pixels. Labels (n, A) that are all missing leave the configuration as it is.
+    """
+    share = float(observed.double().mean()) if observed.numel() else 0.0
+    if not config.model.attribute_rescale or not share:
+        return config
+    model = config.model.model_copy(update={"attribute_weight": config.model.attribute_weight / share})
+    return config.model_copy(update={"model": model})
 
 
 @torch.no_grad()

@@ -1,0 +1,157 @@
+"""The settings of a prior, and which of them go together."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tnprior_cli.config_section import Count, Positive, Section, Weight, Whole
+
+_PRIOR_WORDS = {
+    "train": "tensor-train",
+    "ring": "tensor-ring",
+    "mixture": "Gaussian-mixture",
+    "vamp": "variational-mixture",
+    "normal": "standard normal",
+}
+_SIZES = {"components": 10, "rank": 16, "spread": 1.5}
+
+
+class PriorSection(Section):
+    """The joint distribution of codes and attributes."""
+
+    kind: Annotated[
+        Literal["train", "ring", "mixture", "vamp", "normal"], Field(description="family of the prior")
+    ] = "train"
+    fixed: Annotated[bool, Field(description="keep the prior as it starts; the networks adapt to it")] = False
+    flow: Annotated[
+        Whole, Field(description="coupling layers between the prior and the code; 0 for none")
+    ] = 0
+    flow_hidden: Annotated[Count, Field(description="units of the networks in a coupling layer")] = 64
+    components: Annotated[
+        Count | None,
+        Field(description="Gaussians per latent, or of the whole mixture; pseudo-inputs; none for normal"),
+    ] = None
+    width: Annotated[
+        Positive,
+        Field(
+            description="of the Gaussians at the start, in units of their distance, of a mixture's as it is"
+        ),
+    ] = 1.0
+    rank: Annotated[
+        Count | None,
+        Field(description="bond dimension; in normal of the attributes' own train, none: independent labels"),
+    ] = None
+    factored: Annotated[
+        bool,
+        Field(description="cores in two factors, as in a hidden Markov model: more rank for the parameters"),
+    ] = False
+    order: Annotated[
+        Literal["given", "interleaved", "random", "information"] | None,
+        Field(
+            description="order of the sites along the chain; none: interleaved, each attribute among latents"
+        ),
+    ] = None
+    start: Annotated[
+        Literal["labels", "noise", "normal"] | None,
+        Field(
+            description="what the cores start from; none: labels, every attribute at places of its own; normal: "
+            "close to N(0, I)"
+        ),
+    ] = None
+    spread: Annotated[
+        Weight | None,
+        Field(
+            description="how far apart the labels start; with start=normal the bond indices, below 1; none for normal"
+        ),
+    ] = None
+    initialize: Annotated[
+        Literal["clusters", "mixtures"] | None,
+        Field(description="how the codes shape a refitted prior; none for never"),
+    ] = None
+    refit_first: Annotated[Whole, Field(description="epochs before the prior is first refitted")] = 1
+    refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
+    refit_last: Annotated[Whole | None, Field(description="no refit after this many epochs")] = None
+    polish: Annotated[Whole, Field(description="steps of training the prior alone after a refit")] = 300
+    settle: Annotated[
+        Whole, Field(description="steps of training the prior alone before every epoch but the first")
+    ] = 0
+    finish: Annotated[
+        Whole, Field(description="steps of training the prior alone before the last epoch; 0 for none")
+    ] = 0
+    attribute_weight: Annotated[
+        Weight | None,
+        Field(description="weight of log p(y|z) in what the prior of a vae learns; none: the networks' own"),
+    ] = None
+    settle_weight: Annotated[
+        Weight | None, Field(description="weight of log p(y|z) in settle and finish; none: the prior's own")
+    ] = None
+
+    def words(self) -> str:
+        """What it is, as a text says it: "tensor-train"."""
+        return f"fixed {_PRIOR_WORDS[self.kind]}" if self.fixed else _PRIOR_WORDS[self.kind]
+
+    def size(self) -> str:
+        """How large it is, in words: "rank 16, 10 components, behind 8 coupling layers"."""
+        rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
+        rank += " in factored cores" if self.factored else ""
+        components = f"{self.components} components" if self.components else ""
+        flow = f"behind {self.flow} coupling layers" if self.flow else ""
+        return ", ".join(part for part in (rank, components, flow) if part)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, values: Any) -> Any:
+        """What a kind of prior has a size of, and was not given, has its usual value."""
+        if not isinstance(values, dict) or values.get("kind") == "normal":
+            return values
+        return {**_SIZES, **values}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        refitted = self.initialize is not None or self.settle or self.finish
+        ordered = self.order not in (None, "given")
+        if self.kind == "normal":
+            self._normal(refitted=bool(refitted), ordered=ordered)
+        elif None in (self.components, self.rank, self.spread):
+            raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
+        if self.kind in ("mixture", "vamp") and (
+            ordered or self.start in ("labels", "normal") or self.initialize == "mixtures"
+        ):
+            raise ValueError(
+                f"a {self.kind} has no order, starts from noise and is refitted from clusters at most; set order and "
+                "start to none, initialize to clusters or none"
+            )
+        if self.initialize is not None and (self.kind == "vamp" or self.flow):
+            raise ValueError(
+                "a prior behind an encoder or a flow has no codes to start from; set initialize to none"
+            )
+        if self.factored and self.kind not in ("train", "ring"):
+            raise ValueError(f"a {self.kind} has no cores to factor; set factored to false")
+        self._starts()
+        if self.fixed and refitted:
+            raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
+        if self.order == "information" and self.initialize is None:
+            raise ValueError(
+                "the order by information is found when the prior is refitted; set initialize too"
+            )
+        return self
+
+    def _starts(self) -> None:
+        if self.width != 1 and self.kind in ("normal", "vamp"):
+            raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
+        if self.spread == 0 and self.start != "normal":
+            raise ValueError("labels that start at one place are not told apart; set start to noise instead")
+        if self.start == "normal" and (self.spread or 0) >= 1:
+            raise ValueError(
+                "clusters that are N(0, I) together lie less than 1 apart; set spread to 0 (one piece) or about 0.6"
+            )
+        if self.width != 1 and self.start == "normal":
+            raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
+
+    def _normal(self, *, refitted: bool, ordered: bool) -> None:
+        sized = self.components is not None or self.spread is not None
+        if sized or refitted or ordered or self.start in ("labels", "normal"):
+            raise ValueError(
+                "a standard normal has no components, order or start and is not refitted; set "
+                "components, spread, order, start and initialize to none, settle and finish to 0"
+            )
