@@ -84,6 +84,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["prior.start=normal", "prior.spread=0", "prior.width=2"], "widths of its own"),
         (["prior.start=normal", "prior.spread=1"], "less than 1 apart"),
         (["prior.spread=0"], "labels that start at one place"),
+        (["prior.fixed=true", "prior.attribute_weight=3"], "a fixed prior learns nothing"),
         (["model.family=cvae", "prior.attribute_weight=3"], "a cvae weighs no labels apart"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),
         (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),

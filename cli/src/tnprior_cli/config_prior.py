@@ -128,6 +128,10 @@ class PriorSection(Section):
         if self.factored and self.kind not in ("train", "ring"):
             raise ValueError(f"a {self.kind} has no cores to factor; set factored to false")
         self._starts()
+        if self.attribute_weight is not None and (self.fixed or self.kind == "vamp"):
+            raise ValueError(
+                "a fixed prior learns nothing and a vamp prior by its model's encoder; set attribute_weight to none"
+            )
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
         if self.order == "information" and self.initialize is None:

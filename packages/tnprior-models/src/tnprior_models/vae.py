@@ -50,6 +50,7 @@ class VAE(nn.Module):
         attribute_lead_updates: updates over which it falls to its value; 0 for none.
         prior_attribute_weight: the weight that this term has in the prior's own gradient; None for the same.
             A prior that learns with the large weight that codes need fits labels it has seen, not densities.
+            Not for a prior that shares parameters with the networks.
         kl_weight: weight of log p(z) - log q(z|x).
         kl_warmup: updates over which that weight rises to its value (`RisingWeight`); 0 for none.
         information_weight: weight of `label_information`, what the encoder reads back of the labels of
