@@ -34,8 +34,8 @@ class Views:
     def _generator(self, name: str, epoch: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(name, self._config.seed, epoch))
 
-    def of(self, x: Float[Tensor, "B C H W"], indices: Int[Tensor, " B"]) -> Float[Tensor, "B C H W"]:
-        """The views of the examples at `indices`."""
+    def of(self, x: Float[Tensor, "B ..."], indices: Int[Tensor, " B"]) -> Float[Tensor, "B ..."]:
+        """The views of the examples at `indices`; what is not mirrored or moved need not be an image."""
         if self._mirrored is not None:
             mirrored = self._mirrored[indices].to(x.device).reshape(-1, *[1] * (x.ndim - 1))
             x = torch.where(mirrored, x.flip(-1), x)
