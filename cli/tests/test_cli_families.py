@@ -255,6 +255,12 @@ def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -
     assert model.prior_weights().attributes == learned
 
 
+def test_the_labels_may_lead() -> None:
+    config = resolve("digits", ["model.attribute_lead=16", "model.attribute_lead_updates=20"])
+    share = build_family(config, DIGITS).attribute_share
+    assert (share.lead, share.updates) == (16.0, 20)
+
+
 @pytest.mark.parametrize(("asked", "shown", "weight"), [(True, 3, 80.0), (False, 3, 60.0), (True, 0, 60.0)])
 def test_few_labels_may_weigh_as_much_as_all_would(asked: bool, shown: int, weight: float) -> None:
     config = resolve("digits", ["model.attribute_weight=60", f"model.attribute_rescale={str(asked).lower()}"])

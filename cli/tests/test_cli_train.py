@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from tnprior_cli.build import build_data
+from tnprior_cli.settings import resolve
+
 FILES = {
     *("config.json", "config.toml", "model.safetensors", "attributes.json", "README.md"),
     *("metrics.jsonl", "samples", "checkpoints", "env.json"),
@@ -54,6 +57,37 @@ def test_resuming_extends_and_ends_where_one_run_would(digits_run: Path, tnp, tm
     assert "epoch 1/2" not in more.err
     assert same_weights(digits_run, tmp_path / "run")
     assert "epochs = 2" in (tmp_path / "run" / "config.toml").read_text()
+
+
+LED = ("model.attribute_lead=8", "model.attribute_lead_updates=20")
+
+
+@pytest.mark.parametrize("settings", [LED, ("prior.attribute_weight=3",), ("train.shift=1",)], ids=str)
+def test_what_changes_with_the_update_or_epoch_is_resumed(
+    settings: tuple[str, ...], digits_run: Path, tnp, tmp_path: Path
+) -> None:
+    words = [word for text in settings for word in ("-s", text)]
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    assert tnp("train", digits_run, *words, "-o", whole, "-q").code == 0
+    assert tnp("train", digits_run, *words, "-s", "train.epochs=1", "-o", parted, "-q").code == 0
+    assert tnp("train", parted, "--resume", "-s", "train.epochs=2", "-q").code == 0
+    assert same_weights(whole, parted)
+    assert not same_weights(whole, digits_run)
+
+
+def test_the_share_of_observed_labels_divides_their_weight(digits_run: Path, tnp, tmp_path: Path) -> None:
+    words = ["train", digits_run, "-s", "train.epochs=1", "-s", "train.validation=0", "-q"]
+    observed = build_data(resolve("digits", ["data.missing=0.3"]).data, "train").observed
+    weight = 60 / float(observed.double().mean())
+    for name, settings in {
+        "asked": ("model.attribute_rescale=true", "model.attribute_weight=60"),
+        "by hand": (f"model.attribute_weight={weight!r}",),
+        "plain": ("model.attribute_weight=60",),
+    }.items():
+        asked = [word for text in settings for word in ("-s", text)]
+        assert tnp(*words, *asked, "-o", tmp_path / name).code == 0
+    assert same_weights(tmp_path / "asked", tmp_path / "by hand")
+    assert not same_weights(tmp_path / "asked", tmp_path / "plain")
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"a {self.model.family} has nothing to align; set model.alignment_weight to none"
             )
-        if self.model.family != "vae" and self.prior.attribute_weight is not None:
+        apart = self.model.attribute_lead_updates or self.prior.attribute_weight is not None
+        if self.model.family != "vae" and apart:
             raise ValueError(
-                f"a {self.model.family} weighs no labels apart in its prior; set prior.attribute_weight to none"
+                f"a {self.model.family} has one weight of its labels; set model.attribute_lead_updates to 0 and "
+                "prior.attribute_weight to none"
             )
         if self.model.family == "gan":
             self._plays()

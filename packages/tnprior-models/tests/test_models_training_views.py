@@ -1,4 +1,4 @@
-"""Moved training images: by how much is a function of seed, epoch and example, and of nothing else."""
+"""Mirrored and moved training images: how is a function of seed, epoch and example, and of nothing else."""
 
 import pytest
 import torch
@@ -58,8 +58,21 @@ def moves(found, most):
     return answer
 
 
-def test_nothing_moves_unless_asked_for():
-    assert (moves(shown(), 1) == 0).all()
+def mirrors(found):
+    """Whether each came mirrored, (epochs, rows); it came as it is or mirrored."""
+    mirrored = (found == pictures().flip(-1) / 255).flatten(2).all(2)
+    assert (mirrored | (found == pictures() / 255).flatten(2).all(2)).all()
+    return mirrored
+
+
+def test_no_image_is_mirrored_or_moved_unless_asked_for():
+    assert torch.equal(shown(), (pictures() / 255).expand(EPOCHS, -1, -1, -1, -1))
+
+
+def test_half_are_mirrored_anew_in_every_epoch():
+    found = mirrors(shown(flip=True))
+    assert 0.35 < found.double().mean() < 0.65  # four standard deviations of 240 fair coins
+    assert len({tuple(row.tolist()) for row in found}) == EPOCHS
 
 
 @pytest.mark.parametrize("most", [1, 2])
@@ -72,18 +85,16 @@ def test_every_move_up_to_the_largest_is_as_likely_anew_in_every_epoch(most):
     assert len({tuple(epoch.flatten().tolist()) for epoch in found}) == EPOCHS
 
 
-def test_batches_and_accumulation_change_nothing_and_the_seed_does():
-    found = shown(shift=2)
-    assert torch.equal(found, shown(shift=2, batch_size=7))
-    assert torch.equal(found, shown(shift=2, accumulate=3))
-    assert not torch.equal(found, shown(shift=2, seed=1))
+@pytest.mark.parametrize("view", [{"flip": True}, {"shift": 2}], ids=str)
+def test_batches_and_accumulation_change_nothing_and_the_seed_does(view):
+    found = shown(**view)
+    assert torch.equal(found, shown(**view, batch_size=7))
+    assert torch.equal(found, shown(**view, accumulate=3))
+    assert not torch.equal(found, shown(**view, seed=1))
 
 
 def test_mirrors_are_the_same_with_and_without_moves():
-    plain, moved = shown(flip=True), shown(flip=True, shift=1)
-    mirrored = (plain != pictures() / 255).flatten(2).any(2)
-    assert mirrored.any()
-    assert not mirrored.all()
+    mirrored, moved = mirrors(shown(flip=True)), shown(flip=True, shift=1)
     unmirrored = torch.where(mirrored[:, :, None, None, None], moved.flip(-1), moved)
     assert moves(unmirrored, 1).abs().max() == 1
 
