@@ -181,6 +181,7 @@ def test_unchecked_codes_have_probability_zero():
             SiteError,
             r"expected each of 3 sites once in `order`, received \[0, 0, 1\]",
         ),
+        (lambda: TensorTrainPrior(SITES, rank=1, order="random"), SiteError, "'random'; `random_order` makes"),
         (lambda: TensorTrainPrior(SITES, rank=1, order=["z0", "hair", "hut"]), SiteError, "did you mean 'hat'"),
         (lambda: GaussianMixturePrior(SITES[1:], components=0), SiteError, "expected components >= 1, received 0"),
         (

@@ -71,7 +71,7 @@ def _block(uniforms: int, normals: int, seed: int) -> Noise:
     raw = numpy.random.SFC64(seed).random_raw(uniforms * BLOCK // 2)
     bits = torch.from_numpy(raw.view(numpy.int32)).view(uniforms, BLOCK)
     # 24 bits are exact in single precision, the sums too: multiples of 2^-24 in [0, 1).
-    return Noise((bits >> 8).float().mul_(2.0**-24).add_(0.5), normal)
+    return Noise(torch.add(torch.tensor(0.5), bits >> 8, alpha=2.0**-24), normal)
 
 
 def _hash(*numbers: int) -> int:

@@ -1,19 +1,17 @@
-"""Work in parts that stay in the cache of a core."""
+"""Work in parts that stay in the cache of a core, and in threads of a whole piece of work each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Parts", "parts_for"]
+__all__ = ["Parts", "in_threads", "parts_for"]
 
-_CACHE = 1 << 15
-"""Numbers worked on at once: they stay in the cache of a core, and torch starts no threads for them.
-
-A pool of threads over such parts was measured at 0.6 of the speed of doing one after the other, on two idle cores:
-the operations are too short to gain from it, and each thread brings a team of torch's own threads along."""
+_CACHE = 1 << 17
+"""Numbers worked on at once: half a megabyte stays in the cache of a core, and a call costs little beside the work."""
 _DEVICE = 1 << 26
 
 
@@ -43,3 +41,38 @@ def parts_for(device: torch.device) -> Parts:
     [0, 1, 2, 3, 4]
     """
     return Parts(_CACHE if device.type == "cpu" else _DEVICE)
+
+
+def in_threads(
+    work: Callable[[slice], None], count: int, *, least: int, most: int, grain: int, device: torch.device
+) -> None:
+    """Call `work` on slices that cover `range(count)`, as many at a time as torch has threads.
+
+    For work that is one long row of small operations, which torch itself runs on one core. Threads gain by it where
+    each goes through the whole row, and lose where they share every operation.
+
+    work
+        may run in another thread, without gradients; what it raises is raised here.
+    least, most, grain
+        length of a slice: at least `least` and at most `most`, all three but the last slice multiples of `grain`.
+
+    >>> found = torch.zeros(9)
+    >>> in_threads(lambda part: found[part].add_(1), 9, least=2, most=4, grain=2, device=torch.device("cpu"))
+    >>> bool((found == 1).all())
+    True
+    """
+    workers = torch.get_num_threads() if device.type == "cpu" else 1
+    length = min(max(-(-count // (workers * grain)) * grain, least), most)
+    parts = [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+    def alone(part: slice) -> None:
+        with torch.no_grad():  # which is each thread's own
+            work(part)
+
+    if min(workers, len(parts)) < 2:
+        for part in parts:
+            alone(part)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(alone, parts):
+            pass

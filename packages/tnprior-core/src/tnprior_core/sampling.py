@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.parts import parts_for
 from tnprior_core.tables import cumulate, look_up, numbered
 from tnprior_core.tree import BondTree
@@ -26,13 +27,11 @@ from tnprior_core.walk import pick, walk_states
 
 __all__ = ["SharedSampler", "draw_states", "pick"]
 
-_AT_ONCE = 1 << 14
-
 
 class _Alike(NamedTuple):
     """Sites with cores of one shape: distribution functions (n, m m', N) of their components, given both bonds."""
 
-    sites: Tensor
+    sites: list[int]
     table: Tensor
     width: int
 
@@ -54,7 +53,9 @@ def draw_states(
     torch.Size([3, 5])
     """
     if which is None:
-        return SharedSampler(rows, cores, closed=closed).draw(uniform)
+        sampler = SharedSampler(rows, cores, closed=closed)
+        sampler.prepare(uniform.shape[1])
+        return sampler.draw(uniform)
     with torch.no_grad():
         return walk_states(rows, cores, uniform, which, closed=closed)
 
@@ -64,6 +65,8 @@ class SharedSampler:
 
     rows, cores
         weight rows (1, N_k) and cores (N_k, m_k, m_{k+1}).
+
+    Made ready by `prepare`, several threads may `draw` at once.
 
     >>> sampler = SharedSampler([torch.ones(1, 2)] * 3, [torch.ones(2, 1, 1)] * 3, closed=True)
     >>> sampler.draw(torch.rand(7, 5)).shape
@@ -88,16 +91,18 @@ class SharedSampler:
         self.tree = BondTree(transfers, self.in_parts, closed=closed)
 
     @torch.no_grad()
+    def prepare(self, draws: int) -> None:
+        """Get ready for so many draws, see `BondTree.prepare`."""
+        self.tree.prepare(draws)
+
+    @torch.no_grad()
     def draw(self, uniform: Tensor) -> Tensor:
         """Return component indices (K, S) int32 from noise (at least 2 K + 1, S), as `draw_states`."""
-        count, draws = self.count, uniform.shape[1]
-        states = torch.empty(count, draws, dtype=torch.int32, device=uniform.device)
-        for start in range(0, draws, _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            bonds = self.tree.draw(uniform[:count, part])
-            noise = uniform[count + 1 : 2 * count + 1, part]
-            for alike in self.groups:
-                self._draw_components(alike, bonds, noise, states[:, part])
+        count = self.count
+        states = torch.empty(count, uniform.shape[1], dtype=torch.int32, device=uniform.device)
+        bonds = self.tree.draw(uniform[:count])
+        for alike in self.groups:
+            self._draw_components(alike, bonds, uniform[count + 1 : 2 * count + 1], states)
         return states
 
     def _tabulate(
@@ -115,15 +120,16 @@ class SharedSampler:
             table[part] = weights
 
         self.in_parts(fill, len(sites), table[0].numel() // 2)
-        return _Alike(torch.tensor(sites, device=table.device), table, after), totals
+        return _Alike(sites, table, after), totals
 
     def _draw_components(self, alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor) -> None:
         """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
 
         def draw(part: slice) -> None:
             sites, table = alike.sites[part], alike.table[part]
-            edge = (bonds.index_select(0, sites) * alike.width).add_(bonds.index_select(0, sites + 1))
-            found = look_up(table, numbered(edge, table.shape[1]), uniform.index_select(0, sites))
-            states.index_copy_(0, sites, found)
+            before, after = rows_of(bonds, sites), rows_of(bonds[1:], sites)
+            edge = torch.add(numbered(after, table.shape[1]), before, alpha=alike.width)
+            target = rows_of(states, sites)
+            write_rows(states, sites, look_up(table, edge, rows_of(uniform, sites), out=target))
 
         self.in_parts(draw, len(alike.sites), bonds.shape[1])

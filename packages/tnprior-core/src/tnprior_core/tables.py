@@ -36,13 +36,15 @@ def cumulate(weights: Tensor) -> Tensor:
     return total
 
 
-def look_up(table: Tensor, row: Tensor, level: Tensor) -> Tensor:
+def look_up(table: Tensor, row: Tensor, level: Tensor, out: Tensor | None = None) -> Tensor:
     """Return the outcomes, int32, whose intervals of the distribution functions hold `level`, in [0, 1).
 
     table
         (..., n) from `cumulate`, contiguous, fewer than 2^31 entries.
     row, level
         of one shape; int32, counting through the leading axes, and of the dtype of the table.
+    out
+        where to write them; None for a new tensor.
 
     An outcome of weight zero has an empty interval and is never drawn.
 
@@ -51,19 +53,18 @@ def look_up(table: Tensor, row: Tensor, level: Tensor) -> Tensor:
     >>> look_up(table, torch.tensor([0, 0, 1], dtype=torch.int32), torch.tensor([0.0, 0.5, 0.7]))
     tensor([1, 2, 2], dtype=torch.int32)
     """
-    outcomes = table.shape[-1]
+    outcomes = size = table.shape[-1]
     # Non-negative floats are ordered as their bits are, and comparing integers into integers needs no conversion.
     bits = _BITS[table.dtype]
     flat, goal = table.view(-1).view(bits), level.flatten().view(bits)
-    start = row.flatten() * outcomes
-    place, probe = start.clone(), torch.empty_like(goal)
+    place, probe = row.flatten() * size, torch.empty_like(goal)
     while outcomes > 1:
         half = outcomes // 2
         torch.index_select(flat[half - 1 :], 0, place, out=probe)
         passed = torch.le(probe, goal, out=probe)
         place.add_(passed if bits == torch.int32 else passed.int(), alpha=half)
         outcomes -= half
-    return place.sub_(start).view(level.shape)
+    return torch.sub(place.view(level.shape), row, alpha=size, out=out)
 
 
 def numbered(index: Tensor, step: int) -> Tensor:

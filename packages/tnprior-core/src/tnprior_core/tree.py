@@ -65,11 +65,21 @@ class BondTree:
         self.ends = (weights.diagonal() if closed else weights.flatten()).clone()
         cumulate(self.ends)
 
+    def prepare(self, draws: int) -> None:
+        """Get ready for so many draws: tabulate what enough of them were drawn from before."""
+        if self._kept():
+            for halves in self.rounds:
+                if halves.table is None:
+                    halves.table = self._tabulate(halves)
+        self.drawn += draws
+
     def draw(self, uniform: Tensor) -> Tensor:
         """Return bond indices (K + 1, S) int32, from the one before the first site to the one after the last.
 
         uniform
             (K, S) noise in [0, 1): the first row for the two ends, the others for the bonds between.
+
+        Changes nothing, so that several threads may draw at once.
         """
         draws, size = uniform.shape[1], 1 << len(self.rounds)
         bonds = torch.empty(size + 1, draws, dtype=torch.int32, device=uniform.device)
@@ -83,7 +93,6 @@ class BondTree:
             pairs = len(halves.left)
             self._draw_middles(halves, bonds, uniform[used : used + pairs])
             used += pairs
-        self.drawn += draws
         return bonds[: self.count + 1]
 
     def _draw_ends(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,8 +107,6 @@ class BondTree:
         starts, middles, stops = (
             bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
         )
-        if self._kept() and halves.table is None:
-            halves.table = self._tabulate(halves)
         shared = halves.table is not None or 2 * draws >= rank * rank
 
         def draw(part: slice) -> None:
@@ -107,13 +114,13 @@ class BondTree:
             start, stop = starts[part], stops[part]
             if shared:
                 table = _products(left, right) if halves.table is None else halves.table[part]
-                row = numbered(start * rank + stop, rank * rank)
+                row = torch.add(numbered(stop, rank * rank), start, alpha=rank)
             else:
                 table = _rows(left, start) * _rows(right, stop)
                 row = torch.arange(len(table), dtype=torch.int32, device=table.device).view(start.shape)
             if halves.table is None:
                 cumulate(table)
-            middles[part] = look_up(table, row, uniform[part])
+            look_up(table, row, uniform[part], out=middles[part])
 
         made = rank if halves.table is None and not shared else 4
         self.in_parts(draw, pairs, max(draws * made // 4, rank**3 // 4 if shared else 1))

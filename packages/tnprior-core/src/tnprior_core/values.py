@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tnprior_core.knowledge import Knowledge, SoftLabels, SoftNormal
-from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup
-from tnprior_core.noise import Noise, draw_noise
+from tnprior_core.legs import Block, GaussianLegs, LabelLegs, LegGroup
+from tnprior_core.neighbours import rows_of, write_rows
+from tnprior_core.noise import BLOCK, Noise, draw_noise
 from tnprior_core.normal import truncated_draw
-from tnprior_core.parts import parts_for
+from tnprior_core.parts import in_threads, parts_for
 from tnprior_core.sampling import pick
+from tnprior_core.tables import numbered
 
 if TYPE_CHECKING:
     from tnprior_core.distributions.base import SiteDistribution
 
 __all__ = ["draw_values"]
+
+_AT_ONCE = 16 * BLOCK
+"""Samples whose noise and indices are held at one time, by each thread."""
+_WORTH_A_THREAD = 1 << 17
+"""Values, about two milliseconds."""
 
 
 def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first_row: int) -> Tensor:
@@ -27,23 +35,45 @@ def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first
         return like.new_zeros(*((count,) if batch is None else (count, batch)), width)
     emits = any(isinstance(group, LabelLegs) and group.log_emission is not None for group in p.legs.groups)
     uniforms = (3 if emits else 2) * width + 1
+    blocks = p.legs.blocks(p.knowledge, like)
     if batch is None:
-        noise = draw_noise(uniforms, width, count, seed=seed, first=first)
-        which = None
-    else:
-        parts = [
-            draw_noise(uniforms, width, batch, seed=seed, stream=1 + first + i, first=first_row)
-            for i in range(count)
-        ]
-        noise = Noise(*(torch.cat([part[at] for part in parts], 1) for at in (0, 1)))
-        which = torch.arange(batch, device=like.device).repeat(count)
-    noise = Noise(noise.uniform.to(like), noise.normal.to(like))
-    states = p._draw_states(p.legs.blocks(p.knowledge, like), noise.uniform, which)
-    values = like.new_empty(width, states.shape[1])
+        return _draw_alike(p, blocks, uniforms, count, seed=seed, first=first)
+    parts = [
+        draw_noise(uniforms, width, batch, seed=seed, stream=1 + first + i, first=first_row)
+        for i in range(count)
+    ]
+    noise = Noise(*(torch.cat([part[at] for part in parts], 1) for at in (0, 1)))
+    values = like.new_empty(width, count * batch)
+    _draw(p, blocks, noise, torch.arange(batch, device=like.device).repeat(count), values)
+    return values.mT.reshape(count, batch, width)
+
+
+def _draw_alike(
+    p: SiteDistribution, blocks: Sequence[Block], uniforms: int, count: int, *, seed: int, first: int
+) -> Tensor:
+    """Samples (count, K) that share their evidence."""
+    like, width = p._like(), len(p.legs.sites)
+    values = like.new_empty(width, count)
+    p._prepare_draws(blocks, count)
+
+    def draw(part: slice) -> None:
+        noise = draw_noise(uniforms, width, part.stop - part.start, seed=seed, first=first + part.start)
+        _draw(p, blocks, noise, None, values[:, part])
+
+    least = min(-(-_WORTH_A_THREAD // (width * BLOCK)) * BLOCK, _AT_ONCE)
+    in_threads(draw, count, least=least, most=_AT_ONCE, grain=BLOCK, device=like.device)
+    return values.mT
+
+
+def _draw(
+    p: SiteDistribution, blocks: Sequence[Block], noise: Noise, which: Tensor | None, values: Tensor
+) -> None:
+    """Fill `values` (K, S), one column for each of the noise."""
+    noise = Noise(noise.uniform.to(values), noise.normal.to(values))
+    states = p._draw_states(blocks, noise.uniform, which)
     for group in p.legs.groups:
         _draw_group(group, p.knowledge, states, noise, which, values)
     _insert_known(p.knowledge, which, values)
-    return values.mT.reshape(*((count,) if batch is None else (count, batch)), width)
 
 
 def _draw_group(
@@ -52,8 +82,7 @@ def _draw_group(
     if isinstance(group, GaussianLegs):
         _draw_normals(group, states, noise.normal, values)
     elif group.log_emission is None:
-        sites = torch.as_tensor(group.sites, device=states.device)
-        values.index_copy_(0, sites, states.index_select(0, sites).to(values))
+        write_rows(values, group.sites, rows_of(states, group.sites).to(values))
     for at, site in enumerate(group.sites):
         soft = knowledge.soft.get(site)
         if isinstance(group, GaussianLegs) and isinstance(soft, SoftNormal):
@@ -68,18 +97,18 @@ def _draw_group(
 
 def _draw_normals(group: GaussianLegs, states: Tensor, normal: Tensor, values: Tensor) -> None:
     """Values `mu_s + sigma_s eps` of all sites of a group, given their components."""
-    sites = torch.as_tensor(group.sites, device=states.device)
     mean, sigma = group.mean.flatten(), group.log_sigma.exp().flatten()
-    offset = torch.arange(0, mean.numel(), group.states, dtype=torch.int32, device=states.device).unsqueeze(1)
 
     def fill(part: slice) -> None:
-        chosen = sites[part]
-        flat = (states.index_select(0, chosen) + offset[part]).flatten()
-        scaled = sigma.index_select(0, flat).mul_(normal.index_select(0, chosen).flatten())
-        values.index_copy_(0, chosen, scaled.add_(mean.index_select(0, flat)).view(len(chosen), -1))
+        sites, start = group.sites[part], part.start * group.states
+        component = numbered(rows_of(states, sites), group.states)
+        flat, drawn = component.flatten(), rows_of(values, sites)
+        scaled = sigma[start:].index_select(0, flat).view(component.shape).mul_(rows_of(normal, sites))
+        torch.add(scaled, mean[start:].index_select(0, flat).view(component.shape), out=drawn)
+        write_rows(values, sites, drawn)
 
     in_parts = parts_for(states.device)
-    in_parts(fill, len(sites), states.shape[1])
+    in_parts(fill, len(group.sites), states.shape[1])
 
 
 def _draw_soft(

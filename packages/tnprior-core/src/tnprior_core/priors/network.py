@@ -252,6 +252,10 @@ def grouped(shapes: Mapping[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]
 def _places(sites: Sequence[Site], order: Sequence[int] | Sequence[str] | None) -> list[int]:
     if order is None:
         return list(range(len(sites)))
+    if isinstance(order, str):
+        raise SiteError(
+            f"expected the sites in an order, received {order!r}; `random_order` makes one, for example"
+        )
     places = [find_site(sites, at) if isinstance(at, str) else int(at) for at in order]
     if sorted(places) != list(range(len(sites))):
         raise SiteError(f"expected each of {len(sites)} sites once in `order`, received {list(order)}")
