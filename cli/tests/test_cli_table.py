@@ -158,6 +158,13 @@ def test_a_further_seed_gives_the_mean_and_the_range(done: Path, tnp) -> None:
     assert "**1 of 4 runs are not complete.**" in page
 
 
+@pytest.mark.parametrize("rows", [["--rows", "fu*, few"], ["--rows", "fu*", "--rows", "few"]])
+def test_rows_are_named_by_commas_or_one_by_one(rows: list[str], done: Path, tnp) -> None:
+    answer = tnp("table", "mini.toml", "-o", "new", *rows, "--dry-run")
+    assert answer.code == 0, answer.err
+    assert answer.err.count("left: tnp train") == 2
+
+
 def test_a_report_that_is_of_other_weights_or_gone_is_made_again(done: Path, tnp) -> None:
     (done / "out" / "runs" / "few-seed0" / "report.json").unlink()
     report = done / "out" / "runs" / "full-seed0" / "report.json"

@@ -23,7 +23,11 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Directory to writ
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Runs of every row, with seeds from 0.")]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--rows", metavar="PATTERN", help="Only rows with such a name (* for any). Repeatable."),
+    typer.Option(
+        "--rows",
+        metavar="PATTERN",
+        help="Only rows with such names, comma-separated (* for any). Repeatable.",
+    ),
 ]
 
 
@@ -54,7 +58,14 @@ def table(
 
     place = out or default_place(name)
     request = Request(
-        name, place, seeds, tuple(settings or ()), tuple(rows or ()), root, device, overwrite=overwrite
+        name,
+        place,
+        seeds,
+        tuple(settings or ()),
+        tuple(pattern.strip() for text in rows or () for pattern in text.split(",")),
+        root,
+        device,
+        overwrite=overwrite,
     )
     job = plan_job(request)
     if dry_run:
