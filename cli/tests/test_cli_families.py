@@ -16,10 +16,16 @@ from tnprior_cli.training import weighed_by_share
 from tnprior_models import (
     GAN,
     ClippedWasserstein,
+    ConvCritic,
+    ConvDecoder,
+    ConvGenerator,
+    FineCritic,
+    JudgedLabels,
     MinMax,
     NonSaturating,
     Pathwise,
     PenalizedWasserstein,
+    ReadLabels,
     Reinforce,
     ReparametrizedMeans,
     channel_norms,
@@ -82,8 +88,9 @@ def test_a_gan_takes_every_prior_without_an_encoder(prior: str, trained, tnp, tm
 
 
 @pytest.mark.parametrize("game", ["wgan", "minmax", "nonsaturating"])
-def test_every_game_is_played(game: str, trained, tnp, tmp_path: Path) -> None:
-    run = trained(*PLAYED, f"gan.game={game}", "prior.kind=ring")
+@pytest.mark.parametrize("labels", [(), ("gan.labels=judged", "gan.networks=fine")], ids=["read", "judged"])
+def test_every_game_is_played(labels: tuple[str, ...], game: str, trained, tnp, tmp_path: Path) -> None:
+    run = trained(*PLAYED, f"gan.game={game}", *labels, "prior.kind=ring")
     assert tnp("sample", run, "-n", "2", "-o", tmp_path / "two").code == 0
 
 
@@ -110,6 +117,15 @@ def test_the_game_is_the_one_of_the_settings(settings: tuple[str, ...], expected
 def test_the_generator_doubles_as_the_settings_say(name: str, transposed: bool) -> None:
     model = build_family(resolve("digits", [*PLAYED, f"gan.doubling={name}"]), DIGITS)
     assert any(isinstance(part, torch.nn.ConvTranspose2d) for part in model.modules()) == transposed
+
+
+def test_networks_and_labels_are_those_of_the_settings() -> None:
+    model = build_family(resolve("digits", [*PLAYED, "gan.label_weight=3"]), DIGITS)
+    assert (type(model.critic), type(model.generator)) == (ConvCritic, ConvGenerator)
+    assert model.labels == ReadLabels(3.0)
+    fine = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", "gan.labels=judged"]), DIGITS)
+    assert (type(fine.critic), type(fine.generator[0])) == (FineCritic, ConvDecoder)
+    assert fine.labels == JudgedLabels()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from tnprior_cli.recipes import recipe_names
 from tnprior_cli.settings import changed_keys, resolve, setting_names
 from tnprior_cli.toml import write_toml
 
+GAN = ("model.family=gan", "train.validation=0")
+
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_resolves_and_reproduces_itself(name: str, tmp_path) -> None:
@@ -88,6 +90,8 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["model.family=cvae", "prior.attribute_weight=3"], "a cvae has one weight of its labels"),
         (["model.family=cvae", "model.attribute_lead_updates=3"], "a cvae has one weight of its labels"),
         (["model.attribute_lead=0.5"], "model.attribute_lead = 0.5"),
+        (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
+        (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),
         (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),
         (["prior.rank=none"], "a train needs a number for components, rank, spread"),

@@ -127,7 +127,16 @@ class GanSection(Section):
     critic_steps: Annotated[
         Count | None, Field(description="updates of the critic for one of the others; none: the game's usual")
     ] = None
-    label_weight: Annotated[Weight, Field(description="weight of the critic's reading of labels")] = 1.0
+    labels: Annotated[
+        Literal["read", "judged"],
+        Field(
+            description="whether the critic reads labels off objects, a classifier besides, or judges objects with "
+            "their labels"
+        ),
+    ] = "read"
+    label_weight: Annotated[
+        Weight, Field(description="of labels that are read, in units of the critic's score")
+    ] = 1.0
     penalty: Annotated[
         Weight | None,
         Field(description="weight of the gradient penalty; none: 10 in wgan-gp, 0 in nonsaturating"),
@@ -139,10 +148,16 @@ class GanSection(Section):
         ),
     ] = "sample"
     clip: Annotated[Positive, Field(description="largest weight of the critic, in wgan")] = 0.01
+    networks: Annotated[
+        Literal["trip", "fine"],
+        Field(
+            description="generator and critic of TRIP, or the decoder of a vae and a critic that sees every pixel"
+        ),
+    ] = "trip"
     doubling: Annotated[
         Literal["transposed", "shuffled"],
         Field(
-            description="how the generator doubles an image: 5x5 transposed as in TRIP, or 3x3 and pixels shuffled"
+            description="how the generator of TRIP doubles an image: 5x5 transposed, or 3x3 and pixels shuffled"
         ),
     ] = "transposed"
 
@@ -205,6 +220,12 @@ class RunConfig(Section):
 
     def _plays(self) -> None:
         prior, train = self.prior, self.train
+        if self.gan.networks == "fine" and self.gan.doubling != "transposed":
+            raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
+        if self.gan.labels == "judged" and self.gan.label_weight != 1:
+            raise ValueError(
+                "labels that are judged with their objects have no weight; leave gan.label_weight 1"
+            )
         if prior.kind == "vamp":
             raise ValueError("a gan has no encoder, which a vamp prior asks; choose another prior.kind")
         if prior.initialize is not None or prior.settle or prior.finish:

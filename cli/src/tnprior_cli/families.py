@@ -25,7 +25,9 @@ from tnprior_models import (
     DecodedPrior,
     DenseCode,
     DenseHead,
+    FineCritic,
     Game,
+    JudgedLabels,
     LabelCode,
     LabelExperts,
     LabelledCode,
@@ -34,6 +36,7 @@ from tnprior_models import (
     NonSaturating,
     Pathwise,
     PenalizedWasserstein,
+    ReadLabels,
     Reinforce,
     ReparametrizedMeans,
     channel_norms,
@@ -118,16 +121,30 @@ def _multimodal(
 
 
 def _gan(config: RunConfig, objects: Objects) -> GAN:
-    size, width = config.model.latents, config.model.width
     return GAN(
-        ConvGenerator(objects.shape, latent_size=size, width=width, doubling=_DOUBLINGS[config.gan.doubling]),
-        ConvCritic(objects.shape, labels=_label_count(objects), width=width),
+        *_PLAYERS[config.gan.networks](config, objects),
         build_prior(config, objects),
         _GAMES[config.gan.game](config.gan, {"learning_rate": config.train.lr, **_pace(config.gan)}),
         _ESTIMATORS[config.gan.estimator](config.gan),
-        label_weight=config.gan.label_weight,
+        labels=JudgedLabels() if config.gan.labels == "judged" else ReadLabels(config.gan.label_weight),
         prior_learning_rate=config.train.prior_lr,
     )
+
+
+def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:
+    size, width, labels = config.model.latents, config.model.width, _label_count(objects)
+    doubling = _DOUBLINGS[config.gan.doubling]
+    return (
+        ConvGenerator(objects.shape, latent_size=size, width=width, doubling=doubling),
+        ConvCritic(objects.shape, labels=labels, width=width),
+    )
+
+
+def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:
+    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    decoder = ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden)
+    critic = FineCritic(objects.shape, labels=_label_count(objects), width=width)
+    return nn.Sequential(decoder, nn.Sigmoid()), critic
 
 
 def _label_count(objects: Objects) -> int:
@@ -182,6 +199,7 @@ _GAMES: dict[str, Callable[[GanSection, dict[str, Any]], Game]] = {
     "minmax": lambda _, played: MinMax(**played),
     "nonsaturating": _nonsaturating,
 }
+_PLAYERS = {"trip": _trip_players, "fine": _fine_players}
 _DOUBLINGS = {"transposed": transposed_doubling, "shuffled": shuffled_doubling}
 _ESTIMATORS: dict[str, Any] = {
     "pathwise": lambda gan: Pathwise(floor=gan.floor),

@@ -36,6 +36,7 @@ from tnprior_models.games import (
     clipped_after_step,
 )
 from tnprior_models.gan import GAN
+from tnprior_models.label_games import JudgedLabels, ReadLabels
 from tnprior_models.nets import ConvCritic, ConvGenerator, DenseCritic, DenseGenerator
 from tnprior_models.training import TensorData
 
@@ -101,15 +102,16 @@ def test_gradients_reach_every_parameter_of_the_player(game, estimator):
 
 
 def test_optimisers_are_those_of_the_papers():
-    for gan, kind, rate in (
-        (plain(), torch.optim.Adam, 1e-4),
-        (plain(ClippedWasserstein()), torch.optim.RMSprop, 5e-5),
+    for gan, kind, rate, betas in (
+        (plain(), torch.optim.Adam, 1e-4, (0.5, 0.9)),
+        (plain(NonSaturating()), torch.optim.Adam, 1e-4, (0.0, 0.99)),
+        (plain(ClippedWasserstein()), torch.optim.RMSprop, 5e-5, None),
     ):
         critic, generator, prior = (objective.build_optimizer() for objective in gan.objectives())
         assert type(critic) is type(generator) is kind
         assert critic.defaults["lr"] == generator.defaults["lr"] == rate
         assert type(prior) is torch.optim.Adam
-        assert kind is not torch.optim.Adam or critic.defaults["betas"] == (0.5, 0.9)
+        assert critic.defaults.get("betas") == generator.defaults.get("betas") == betas
 
 
 def test_a_prior_without_parameters_does_not_play():
@@ -137,7 +139,7 @@ def test_the_losses_are_those_of_the_game():
 
 
 def test_the_label_terms_are_likelihoods_of_observed_labels():
-    gan, (x, codes, observed) = labelled(label_weight=2.0), batch()
+    gan, (x, codes, observed) = labelled(labels=ReadLabels(2.0)), batch()
     torch.manual_seed(0)
     terms = gan.critic_loss((x, codes, observed))
     logits = gan.critic(x)[:, 1:]
@@ -157,8 +159,43 @@ def test_the_label_terms_are_likelihoods_of_observed_labels():
     torch.testing.assert_close(evidence, p.log_prob(values, observed=mask).mean())
 
 
-def test_unobserved_slots_may_hold_anything():
-    gan, (x, codes, observed) = labelled(), batch()
+def judged_score(gan, x, codes, observed):
+    """`s(x) + sum_a l_a(x)[y_a]` over the observed attributes, from the critic's outputs one by one."""
+    outputs = gan.critic(x)
+    tables = outputs[:, 1:3], outputs[:, 3:]
+    rows = [
+        outputs[i, 0] + sum(table[i, codes[i, a]] for a, table in enumerate(tables) if observed[i, a])
+        for i in range(len(x))
+    ]
+    return torch.stack(rows)
+
+
+def test_labels_may_be_judged_together_with_their_objects():
+    gan, (x, codes, observed) = labelled(NonSaturating(weight=0.3), labels=JudgedLabels()), batch()
+    log = nn.functional.logsigmoid
+    torch.manual_seed(3)
+    found = gan.critic_loss((x, codes, observed))
+    torch.manual_seed(3)
+    values = gan.prior().sample((len(x),))
+    fake, drawn = gan.decode_values(values), gan.layout.codes_of(values)
+    real_score = judged_score(gan, x, codes, observed)
+    fake_score = judged_score(gan, fake, drawn, observed)  # the same labels are hidden
+    inputs = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(judged_score(gan, inputs, codes, observed).sum(), inputs)
+    penalty = 0.3 * slope.flatten(1).square().sum(1).mean()
+    torch.testing.assert_close(found["penalty"], penalty)
+    torch.testing.assert_close(found["loss"], penalty - (log(real_score).mean() + log(-fake_score).mean()))
+    assert "log_labels" not in found
+    everything = torch.ones_like(observed)
+    for loss in (gan.generator_loss, gan.prior_loss):
+        torch.manual_seed(3)
+        cost = loss((x, codes, observed))["cost"]
+        torch.testing.assert_close(cost, -log(judged_score(gan, fake, drawn, everything)).mean())
+
+
+@pytest.mark.parametrize("labels", [ReadLabels(), JudgedLabels()], ids=lambda labels: type(labels).__name__)
+def test_unobserved_slots_may_hold_anything(labels):
+    gan, (x, codes, observed) = labelled(labels=labels), batch()
     garbage = torch.where(observed, codes, torch.tensor(-99))
     for objective in gan.objectives():
         found = []
@@ -183,7 +220,7 @@ def test_half_precision_nets_keep_scores_and_likelihoods_in_full_precision():
 
 def test_labels_alone_teach_the_frequencies():
     """A critic and a generator that never learn: the prior finds p(y) of the observed labels."""
-    gan = labelled(label_weight=0.0, prior_learning_rate=0.05)
+    gan = labelled(labels=ReadLabels(0.0), prior_learning_rate=0.05)
     x, _, _ = batch(rows=40)
     codes = torch.tensor([[0, 2]] * 10 + [[1, 2]] * 30)
     observed = torch.ones(40, 2, dtype=torch.bool)
@@ -287,7 +324,7 @@ def test_vectors_are_drawn_as_images_are():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: labelled(label_weight=-1.0), "label_weight >= 0"),
+        (lambda: ReadLabels(-1.0), "weight >= 0.*-1.0"),
         (lambda: labelled(prior_learning_rate=0.0), "prior_learning_rate > 0"),
         (lambda: PenalizedWasserstein(slope=0.0), "slope > 0"),
         (lambda: NonSaturating(weight=-1.0), "weight >= 0"),

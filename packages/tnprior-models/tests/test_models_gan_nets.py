@@ -10,6 +10,7 @@ from tnprior_models.nets import (
     ConvGenerator,
     DenseCritic,
     DenseGenerator,
+    FineCritic,
     PixelLayerNorm,
     image_layer_norm,
     shuffled_doubling,
@@ -26,7 +27,8 @@ def test_generator_and_critic_serve_any_size(shape, doubling):
     x = ConvGenerator(shape, 5, width=4, doubling=doubling)(10 * torch.randn(2, 5))
     assert x.shape == (2, *shape)
     assert 0 <= x.min() < 0.5 < x.max() <= 1
-    assert ConvCritic(shape, labels=3, width=4)(x).shape == (2, 4)
+    for critic in (ConvCritic(shape, labels=3, width=4), FineCritic(shape, labels=3, width=4)):
+        assert critic(x).shape == (2, 4)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +71,28 @@ def test_weights_are_as_many_as_the_reference_counts():
     assert count == pytest.approx(9.67e6, rel=0.01)
 
 
-@pytest.mark.parametrize("norm", [image_layer_norm, PixelLayerNorm, nn.Identity], ids=lambda f: f.__name__)
-def test_no_score_depends_on_another_image(norm):
+def test_a_fine_critic_skips_no_pixel_at_first_and_halves_afterwards():
+    layers = [m for m in FineCritic((3, 64, 64), width=8).modules() if isinstance(m, nn.Conv2d)]
+    assert [(m.kernel_size[0], m.stride[0], m.out_channels) for m in layers] == [
+        (3, 1, 8),
+        *[(4, 2, 16), (4, 2, 32), (4, 2, 32), (4, 2, 32)],
+    ]
+    assert FineCritic((1, 28, 28), width=8).dense.in_features == 32 // 2 * 7 * 7 * 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            lambda norm=norm: ConvCritic((3, 16, 12), width=4, norm=norm)
+            for norm in (image_layer_norm, PixelLayerNorm, nn.Identity)
+        ),
+        lambda: FineCritic((3, 16, 12), width=4),
+    ],
+)
+def test_no_score_depends_on_another_image(make):
     torch.manual_seed(0)
-    critic = ConvCritic((3, 16, 12), width=4, norm=norm).double()
+    critic = make().double()
     x = torch.rand(4, 3, 16, 12, dtype=torch.float64)
     torch.testing.assert_close(critic(x)[2:3], critic(x[2:3]), rtol=1e-10, atol=1e-12)
 

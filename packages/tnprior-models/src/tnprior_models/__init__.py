@@ -24,6 +24,7 @@ from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.estimators import Estimated, Estimator, Pathwise, Reinforce, ReparametrizedMeans
 from tnprior_models.games import ClippedWasserstein, Game, MinMax, NonSaturating, PenalizedWasserstein
 from tnprior_models.gan import GAN
+from tnprior_models.label_games import JudgedLabels, LabelGame, ReadLabels
 from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
 from tnprior_models.losses import (
     channel_norms,
@@ -51,6 +52,7 @@ from tnprior_models.nets import (
     DenseCritic,
     DenseGenerator,
     DenseHead,
+    FineCritic,
     LabelCode,
     LabelExperts,
     LabelledCode,
@@ -125,6 +127,7 @@ __all__ = [
     "Estimated",
     "Estimator",
     "FallingWeight",
+    "FineCritic",
     "Fitted",
     "Game",
     "Gaussian",
@@ -132,8 +135,10 @@ __all__ = [
     "ImageLikelihood",
     "ImageShapeError",
     "Imputes",
+    "JudgedLabels",
     "LabelCode",
     "LabelExperts",
+    "LabelGame",
     "Labelled",
     "LabelledCode",
     "MinMax",
@@ -146,6 +151,7 @@ __all__ = [
     "PenalizedWasserstein",
     "Polish",
     "PriorWeights",
+    "ReadLabels",
     "Reconstructs",
     "RefitSchedule",
     "Reinforce",

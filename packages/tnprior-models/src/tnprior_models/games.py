@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -65,21 +65,22 @@ class Game(Protocol):
 
 @dataclass(frozen=True)
 class _AdamPlayed:
-    """Adam with betas (0.5, 0.9) on both sides, the setting of WGAN-GP and of TRIP."""
+    """Adam on both sides, with betas (0.5, 0.9) unless told otherwise, the setting of WGAN-GP and of TRIP."""
 
     learning_rate: float = 1e-4
     critic_steps: int = 1
+    betas: tuple[float, float] = field(default=(0.5, 0.9), kw_only=True)
 
     def __post_init__(self) -> None:
         _check_pace(self.learning_rate, self.critic_steps)
 
     def critic_optimizer(self, parameters: list[Any]) -> Optimizer:
         """Adam."""
-        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
 
     def generator_optimizer(self, parameters: list[Any]) -> Optimizer:
         """Adam."""
-        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
 
     def penalty(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
         """None."""
@@ -110,6 +111,7 @@ class NonSaturating(_AdamPlayed):
     """The game of a classifying critic in which the generator maximises `log D(G(z))`.
 
     Args:
+        betas: of Adam. Momentum would carry the players past the point at which the penalty lets them rest.
         weight: of `zero_centred_penalty`; 0 for none. With it the game comes to rest, without it may circle.
 
     Source: Goodfellow et al. 2014, section 3; Mescheder et al. 2018 for the penalty.
@@ -118,6 +120,7 @@ class NonSaturating(_AdamPlayed):
     tensor([0.6931])
     """
 
+    betas: tuple[float, float] = field(default=(0.0, 0.99), kw_only=True)
     weight: float = 0.0
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from tnprior_models.decoding import draw_objects
 from tnprior_models.errors import ModelError
 from tnprior_models.estimators import Estimator, Reinforce
 from tnprior_models.games import Game, PenalizedWasserstein
+from tnprior_models.label_games import LabelGame, ReadLabels
 from tnprior_models.label_rows import LabelRows
 from tnprior_models.layout import SiteLayout
 from tnprior_models.objective import Batch, Objective
@@ -33,10 +34,11 @@ class GAN(nn.Module):
     * prior: the same expectation by `estimator`, for p(z|y) alone, and `- log p(y_ob)`.
 
     So the labels keep the frequencies of the data and a missing one counts nowhere, while the latents learn
-    where to put each label. C is the critic's own classifier, trained on real objects only: a generator
-    cannot bargain with it. The prior steps only if it has parameters that need a gradient.
+    where to put each label. Either C is the critic's own classifier, trained on real objects only (`ReadLabels`),
+    or w is 0 and the critic's score is of objects with their labels (`JudgedLabels`). The prior steps only if it
+    has parameters that need a gradient.
 
-    Sources: TRIP (Kuznetsov et al. 2019), equations 9 and 10; the auxiliary classifier after Odena et al. 2017.
+    Source: TRIP (Kuznetsov et al. 2019), equations 9 and 10; for the labels see `label_games`.
 
     Args:
         generator: codes (B, d) -> objects, images in [0, 1].
@@ -45,11 +47,11 @@ class GAN(nn.Module):
             latents, its categorical ones the attributes, L labels in all.
         game: the family of losses with the optimisers of critic and generator.
         estimator: how the prior's gradient is found.
-        label_weight: w, nats of label likelihood against units of the critic's score.
+        labels: how the critic's label logits enter the game.
         prior_learning_rate: Adam's step size for the prior.
 
     Raises:
-        ModelError: no continuous site, or a negative weight or rate.
+        ModelError: no continuous site, or a rate that is not positive.
 
     >>> from tnprior_core import Categorical, Gaussian, TensorRingPrior
     >>> from tnprior_models.nets import ConvCritic, ConvGenerator
@@ -73,15 +75,12 @@ class GAN(nn.Module):
         game: Game | None = None,
         estimator: Estimator | None = None,
         *,
-        label_weight: float = 1.0,
+        labels: LabelGame | None = None,
         prior_learning_rate: float = 1e-3,
     ) -> None:
         super().__init__()
-        if label_weight < 0 or prior_learning_rate <= 0:
-            raise ModelError(
-                f"expected label_weight >= 0 and prior_learning_rate > 0, received {label_weight} "
-                f"and {prior_learning_rate}"
-            )
+        if prior_learning_rate <= 0:
+            raise ModelError(f"expected prior_learning_rate > 0, received {prior_learning_rate}")
         self.generator = generator
         self.critic = critic
         self.prior = prior
@@ -89,7 +88,7 @@ class GAN(nn.Module):
         self.estimator: Estimator = Reinforce() if estimator is None else estimator
         self.layout = SiteLayout.of(prior)
         self.rows = LabelRows(self.layout.categorical) if self.layout.categorical else None
-        self.label_weight = label_weight
+        self.labels: LabelGame = ReadLabels() if labels is None else labels
         self.prior_learning_rate = prior_learning_rate
 
     def objectives(self) -> tuple[Objective, ...]:
@@ -111,25 +110,24 @@ class GAN(nn.Module):
         x, codes, observed = batch
         self.layout.check(codes, observed)
         with torch.no_grad():
-            fake = self.decode(self._latents(x.shape[0])).to(x.dtype)
-        (score, logits), (fake_score, _) = self._judge(x), self._judge(fake)
+            values = self.prior().sample((x.shape[0],))
+            fake = self.decode(self.layout.latents_of(values)).to(x.dtype)
+        score, log_labels = self._judge(x, codes, observed)
+        fake_score, _ = self._judge(fake, self.layout.codes_of(values), observed)
         terms = {"real": score.mean(), "fake": fake_score.mean()}
         loss = self.game.critic_loss(score, fake_score)
-        penalty = self.game.penalty(lambda u: self._judge(u)[0], x, fake)
+        penalty = self.game.penalty(lambda u: self._judge(u, codes, observed)[0], x, fake)
         if penalty is not None:
             terms["penalty"] = penalty
             loss = loss + penalty
-        if self.rows is not None:
-            terms["log_labels"] = self._log_labels(logits, codes, observed).mean()
-            loss = loss - self.label_weight * terms["log_labels"]
-        return {"loss": loss, **terms}
+        return {**terms, **self._with_labels(loss, log_labels)}
 
     def generator_loss(self, batch: Batch) -> dict[str, Tensor]:
         """What the generator minimises over as many draws of the prior as the batch has objects."""
         with torch.no_grad():
             values = self.prior().sample((batch[0].shape[0],))
         cost, log_labels = self._costs(values)
-        return self._with_labels(cost.mean(), log_labels)
+        return {"cost": cost.mean(), **self._with_labels(cost.mean(), log_labels)}
 
     def prior_loss(self, batch: Batch) -> dict[str, Tensor]:
         """What the prior minimises: the estimated cost of its draws, and `- log p(y_ob)` of the real objects."""
@@ -149,7 +147,7 @@ class GAN(nn.Module):
     def cost(self, values: Float[Tensor, "n K"]) -> Float[Tensor, " n"]:
         """`d - w log C(y | G(z))` of rows of site values, differentiable in latents and generator."""
         cost, log_labels = self._costs(values)
-        return cost if log_labels is None else cost - self.label_weight * log_labels
+        return cost if log_labels is None else cost - self.labels.weight * log_labels
 
     def decode(self, z: Float[Tensor, "B d"]) -> Float[Tensor, "B ..."]:
         """The object of each code."""
@@ -175,10 +173,19 @@ class GAN(nn.Module):
         sites = self.layout.inverse
         return sites >= self.layout.latent_size
 
-    def _latents(self, n: int) -> Tensor:
-        return self.layout.latents_of(self.prior().sample((n,)))
+    def _judge(self, x: Tensor, codes: Tensor, observed: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores (B,) of objects with their observed labels, and `log C(y_ob | x)` (B,) if that is asked for."""
+        score, logits = self._outputs(x)
+        if self.rows is None:
+            return score, None
+        known = torch.where(observed, codes, torch.zeros_like(codes))
+        score = self.labels.score(score, (self.rows.of_codes(logits, known) * observed).sum(-1))
+        if not self.labels.weight:
+            return score, None
+        log_probs = self.rows.log_probs(logits)
+        return score, (self.rows.of_codes(log_probs, known) * observed).sum(-1)
 
-    def _judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and label logits (B, L), at least single precision."""
         judged: Tensor = self.critic(x)
         width = 1 + (0 if self.rows is None else self.rows.size)
@@ -191,25 +198,16 @@ class GAN(nn.Module):
         return judged[:, 0], judged[:, 1:]
 
     def _costs(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        score, logits = self._judge(self.decode(self.layout.latents_of(values)))
-        cost = self.game.cost(score)
-        if self.rows is None:
-            return cost, None
         codes = self.layout.codes_of(values)
-        return cost, self._log_labels(logits, codes, torch.ones_like(codes, dtype=torch.bool))
+        x = self.decode(self.layout.latents_of(values))
+        score, log_labels = self._judge(x, codes, torch.ones_like(codes, dtype=torch.bool))
+        return self.game.cost(score), log_labels
 
-    def _log_labels(self, logits: Tensor, codes: Tensor, observed: Tensor) -> Tensor:
-        """Sum over the observed attributes of log C(y_a | x), (B,)."""
-        if self.rows is None:
-            return logits.new_zeros(logits.shape[0])
-        known = torch.where(observed, codes, torch.zeros_like(codes))
-        return (self.rows.of_codes(self.rows.log_probs(logits), known) * observed).sum(-1)
-
-    def _with_labels(self, cost: Tensor, log_labels: Tensor | None) -> dict[str, Tensor]:
+    def _with_labels(self, loss: Tensor, log_labels: Tensor | None) -> dict[str, Tensor]:
         if log_labels is None:
-            return {"loss": cost, "cost": cost}
+            return {"loss": loss}
         told = log_labels.mean()
-        return {"loss": cost - self.label_weight * told, "cost": cost, "log_labels": told}
+        return {"loss": loss - self.labels.weight * told, "log_labels": told}
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:

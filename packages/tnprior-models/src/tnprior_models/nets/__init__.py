@@ -8,6 +8,7 @@ from tnprior_models.nets.conv_features import ConvFeatures
 from tnprior_models.nets.conv_generator import ConvGenerator, shuffled_doubling, transposed_doubling
 from tnprior_models.nets.dense_adversaries import DenseCritic, DenseGenerator
 from tnprior_models.nets.dense_head import DenseHead, LabelledCode
+from tnprior_models.nets.fine_critic import FineCritic
 from tnprior_models.nets.label_codes import DenseCode, LabelCode, LabelExperts
 from tnprior_models.nets.pyramid import Pyramid
 
@@ -21,6 +22,7 @@ __all__ = [
     "DenseCritic",
     "DenseGenerator",
     "DenseHead",
+    "FineCritic",
     "LabelCode",
     "LabelExperts",
     "LabelledCode",
