@@ -20,7 +20,7 @@ from tnprior_core import (
 )
 from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.noise import draw_noise
-from tnprior_core.parts import in_threads, parts_for
+from tnprior_core.parts import in_threads, parts_for, shares
 from tnprior_core.sampling import SharedSampler, draw_states, pick
 from tnprior_core.tables import cumulate, look_up
 
@@ -194,8 +194,8 @@ def test_threads_record_no_gradient(threads):
 @pytest.mark.parametrize(("count", "lengths"), [(0, []), (3, [3]), (40, [24, 16]), (90, [32, 32, 26])])
 def test_slices_of_threads(count, lengths, threads):
     threads(2)
-    found = []
-    in_threads(found.append, count, least=16, most=32, grain=8, device=torch.device("cpu"))
+    found, cpu = [], torch.device("cpu")
+    in_threads(found.append, shares(count, least=16, most=32, grain=8, device=cpu), cpu)
     found.sort(key=lambda part: part.start)
     assert [part.stop - part.start for part in found] == lengths
     assert [at for part in found for at in range(count)[part]] == list(range(count))
@@ -208,7 +208,7 @@ def test_what_a_thread_raises_is_raised(threads):
         raise ValueError(f"part {part.start}")
 
     with pytest.raises(ValueError, match="part 0"):
-        in_threads(fail, 4, least=1, most=2, grain=1, device=torch.device("cpu"))
+        in_threads(fail, [slice(0, 2), slice(2, 4)], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("numbers", [[0], [1, 2, 3], [0, 2, 3], [1, 3, 2, 4], [2, 1]])

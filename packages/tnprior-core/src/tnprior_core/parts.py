@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Parts", "in_threads", "parts_for"]
+__all__ = ["Parts", "in_threads", "parts_for", "shares"]
 
 _CACHE = 1 << 17
 """Numbers worked on at once: half a megabyte stays in the cache of a core, and a call costs little beside the work."""
@@ -43,36 +43,48 @@ def parts_for(device: torch.device) -> Parts:
     return Parts(_CACHE if device.type == "cpu" else _DEVICE)
 
 
-def in_threads(
-    work: Callable[[slice], None], count: int, *, least: int, most: int, grain: int, device: torch.device
-) -> None:
-    """Call `work` on slices that cover `range(count)`, as many at a time as torch has threads.
+def shares(count: int, *, least: int, most: int, grain: int, device: torch.device) -> list[slice]:
+    """Return slices that cover `range(count)`: one for each of torch's threads, or more of them.
+
+    least, most, grain
+        length of a slice: at least `least` and at most `most`, all three but the last slice multiples of `grain`.
+
+    >>> shares(9, least=2, most=4, grain=2, device=torch.device("cpu"))[-1].stop
+    9
+    """
+    workers = _workers(device)
+    length = min(max(-(-count // (workers * grain)) * grain, least), most)
+    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: torch.device) -> None:
+    """Call `work` on every slice, as many at a time as torch has threads.
 
     For work that is one long row of small operations, which torch itself runs on one core. Threads gain by it where
     each goes through the whole row, and lose where they share every operation.
 
     work
         may run in another thread, without gradients; what it raises is raised here.
-    least, most, grain
-        length of a slice: at least `least` and at most `most`, all three but the last slice multiples of `grain`.
 
     >>> found = torch.zeros(9)
-    >>> in_threads(lambda part: found[part].add_(1), 9, least=2, most=4, grain=2, device=torch.device("cpu"))
+    >>> in_threads(lambda part: found[part].add_(1), [slice(0, 4), slice(4, 9)], torch.device("cpu"))
     >>> bool((found == 1).all())
     True
     """
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
-    length = min(max(-(-count // (workers * grain)) * grain, least), most)
-    parts = [slice(start, min(start + length, count)) for start in range(0, count, length)]
 
     def alone(part: slice) -> None:
         with torch.no_grad():  # which is each thread's own
             work(part)
 
-    if min(workers, len(parts)) < 2:
-        for part in parts:
+    workers = min(_workers(device), len(slices))
+    if workers < 2:
+        for part in slices:
             alone(part)
         return
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(alone, parts):
+        for _ in pool.map(alone, slices):
             pass
+
+
+def _workers(device: torch.device) -> int:
+    return torch.get_num_threads() if device.type == "cpu" else 1

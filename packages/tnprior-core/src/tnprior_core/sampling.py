@@ -91,9 +91,9 @@ class SharedSampler:
         self.tree = BondTree(transfers, self.in_parts, closed=closed)
 
     @torch.no_grad()
-    def prepare(self, draws: int) -> None:
-        """Get ready for so many draws, see `BondTree.prepare`."""
-        self.tree.prepare(draws)
+    def prepare(self, draws: int, calls: int = 1) -> None:
+        """Get ready for so many draws in so many calls, see `BondTree.prepare`."""
+        self.tree.prepare(draws, calls)
 
     @torch.no_grad()
     def draw(self, uniform: Tensor) -> Tensor:

@@ -65,9 +65,9 @@ class BondTree:
         self.ends = (weights.diagonal() if closed else weights.flatten()).clone()
         cumulate(self.ends)
 
-    def prepare(self, draws: int) -> None:
-        """Get ready for so many draws: tabulate what enough of them were drawn from before."""
-        if self._kept():
+    def prepare(self, draws: int, calls: int = 1) -> None:
+        """Get ready for so many draws in so many calls: tabulate what calls after the first draw enough from."""
+        if self._kept(self.drawn + draws - draws // max(calls, 1)):
             for halves in self.rounds:
                 if halves.table is None:
                     halves.table = self._tabulate(halves)
@@ -125,13 +125,13 @@ class BondTree:
         made = rank if halves.table is None and not shared else 4
         self.in_parts(draw, pairs, max(draws * made // 4, rank**3 // 4 if shared else 1))
 
-    def _kept(self) -> bool:
-        """Whether tables of all pairs of ends are worth keeping.
+    def _kept(self, draws: int) -> bool:
+        """Whether tables of all pairs of ends are worth keeping, for so many draws besides those of one call.
 
-        They cost as much as rank^2 / 2 draws without them. What was drawn before counts alone: a single request is
-        faster with tables that are used while they are in the cache, and thrown away.
+        They cost as much as rank^2 / 2 draws without them. A single call is faster with tables that are used while
+        they are in the cache, and thrown away.
         """
-        return 2 * self.drawn >= self.rank**2 and self.count * self.rank**3 <= _KEPT
+        return 2 * draws >= self.rank**2 and self.count * self.rank**3 <= _KEPT
 
     def _tabulate(self, halves: _Halves) -> Tensor:
         pairs, rank = len(halves.left), self.rank

@@ -13,7 +13,7 @@ from tnprior_core.legs import Block, GaussianLegs, LabelLegs, LegGroup
 from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.noise import BLOCK, Noise, draw_noise
 from tnprior_core.normal import truncated_draw
-from tnprior_core.parts import in_threads, parts_for
+from tnprior_core.parts import in_threads, parts_for, shares
 from tnprior_core.sampling import pick
 from tnprior_core.tables import numbered
 
@@ -54,14 +54,15 @@ def _draw_alike(
     """Samples (count, K) that share their evidence."""
     like, width = p._like(), len(p.legs.sites)
     values = like.new_empty(width, count)
-    p._prepare_draws(blocks, count)
+    least = min(-(-_WORTH_A_THREAD // (width * BLOCK)) * BLOCK, _AT_ONCE)
+    slices = shares(count, least=least, most=_AT_ONCE, grain=BLOCK, device=like.device)
+    p._prepare_draws(blocks, count, len(slices))
 
     def draw(part: slice) -> None:
         noise = draw_noise(uniforms, width, part.stop - part.start, seed=seed, first=first + part.start)
         _draw(p, blocks, noise, None, values[:, part])
 
-    least = min(-(-_WORTH_A_THREAD // (width * BLOCK)) * BLOCK, _AT_ONCE)
-    in_threads(draw, count, least=least, most=_AT_ONCE, grain=BLOCK, device=like.device)
+    in_threads(draw, slices, like.device)
     return values.mT
 
 

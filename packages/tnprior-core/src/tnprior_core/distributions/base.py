@@ -66,8 +66,8 @@ class SiteDistribution(Distribution, ABC):
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         """Draw component indices (K, S), proportional to `W[s] prod_k row_k[which, s_k]`."""
 
-    def _prepare_draws(self, blocks: Sequence[Block], draws: int) -> None:
-        """Make what `_draw_states` shares between so many draws with the same evidence; threads call that one."""
+    def _prepare_draws(self, blocks: Sequence[Block], draws: int, calls: int) -> None:
+        """Make what so many draws with the same evidence share, in so many calls of `_draw_states`, by threads."""
 
     def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> Filter:
         """Start the filter that visits these sites, for `rsample`; row i of the evidence is that of draw i."""

@@ -224,8 +224,8 @@ class Flow(SiteDistribution):
     def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> Filter:
         return self.base._filter(blocks, sites)
 
-    def _prepare_draws(self, blocks: Sequence[Block], draws: int) -> None:
-        self.base._prepare_draws(blocks, draws)
+    def _prepare_draws(self, blocks: Sequence[Block], draws: int, calls: int) -> None:
+        self.base._prepare_draws(blocks, draws, calls)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         return self.base._draw_states(blocks, uniform, which)

@@ -51,9 +51,9 @@ class _Network(SiteDistribution):
     def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> ChainFilter:
         return ChainFilter(self._rows(blocks)[0], self.cores, self.order, closed=self.closed)
 
-    def _prepare_draws(self, blocks: Sequence[Block], draws: int) -> None:
+    def _prepare_draws(self, blocks: Sequence[Block], draws: int, calls: int) -> None:
         with self._full_precision():
-            self._shared_sampler(blocks).prepare(draws)
+            self._shared_sampler(blocks).prepare(draws, calls)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         with self._full_precision():
