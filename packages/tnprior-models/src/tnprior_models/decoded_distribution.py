@@ -14,6 +14,7 @@ from torch.distributions import Categorical, Independent, Normal
 
 from tnprior_core import Gaussian as Latent
 from tnprior_core import ImpossibleEvidenceError, LabelLegs, Legs, Mixture, StandardNormalPrior
+from tnprior_models.decoding import decode_in_blocks
 from tnprior_models.posterior_points import posterior_points
 
 if TYPE_CHECKING:
@@ -127,12 +128,27 @@ class DecodedDistribution:
         chosen, free = uniform.chunk(2, dim=-1)
         wanted = torch.stack([_pick(table, chosen[..., a]) for a, table in enumerate(self._likely)], dim=-1)
         given = self._given.expand(wanted.shape)
-        code = self._prior.given(wanted.flatten(0, 1), given.flatten(0, 1)).base_dist
-        z = code.loc.unflatten(0, wanted.shape[:2]) + code.scale.unflatten(0, wanted.shape[:2]) * normal
-        decoded = self._prior.rows.split(self._prior.log_labels(z))
+        place = first * wanted.shape[1]
+        z = self._codes(wanted, given, normal, place)
+        log_labels = decode_in_blocks(self._prior.log_labels, z.flatten(0, 1), first=place)
+        decoded = self._prior.rows.split(log_labels.unflatten(0, wanted.shape[:2]))
         own = torch.stack([_pick(table.exp(), free[..., a]) for a, table in enumerate(decoded)], dim=-1)
         values = layout.join(z, torch.where(given, wanted, own))
         return values.reshape(*sample_shape, *self.batch_shape, values.shape[-1])
+
+    def _codes(self, wanted: Tensor, given: Tensor, normal: Tensor, first: int) -> Float[Tensor, "count B d"]:
+        """A code for each row of wanted labels, in blocks as images are decoded: products round by batch size."""
+        count = wanted.shape[-1]
+
+        def encode(block: Tensor) -> Tensor:
+            code = self._prior.given(block[:, :count].long(), block[:, count:].bool()).base_dist
+            return torch.cat([code.loc, code.scale], dim=-1)
+
+        asked = torch.cat([wanted, given.to(wanted)], dim=-1).flatten(0, 1).to(normal)
+        code = decode_in_blocks(encode, asked, first=first).unflatten(0, wanted.shape[:2])
+        loc, scale = code.chunk(2, dim=-1)
+        z: Tensor = loc + scale * normal
+        return z
 
     @cached_property
     @torch.no_grad()
