@@ -10,8 +10,11 @@ from tnprior_cli.errors import UsageError
 from tnprior_cli.families import build_family
 from tnprior_cli.matched import matched
 from tnprior_cli.rundir import RunDirectory
+from tnprior_cli.subnormals import PROCESS
 from tnprior_data import Dataset
 from tnprior_models.checkpoint import load_weights
+
+PROCESS.flush()
 
 
 def build_data(config: DataSection, split: str) -> Dataset:

@@ -24,6 +24,7 @@ from tnprior_cli.commands.train import train
 from tnprior_cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, exit_code_of, known_errors, message_of
 from tnprior_cli.options import SPEAKER
 from tnprior_cli.output import Output
+from tnprior_cli.subnormals import PROCESS
 
 app = typer.Typer(
     name="tnp",
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str]) -> int:
 def run() -> None:
     """The entry point of the `tnp` script."""
     sys.excepthook = _report_defect
+    PROCESS.ours = True
     raise SystemExit(main(sys.argv[1:]))
 
 
