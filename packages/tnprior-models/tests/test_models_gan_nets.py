@@ -77,7 +77,7 @@ def test_a_fine_critic_skips_no_pixel_at_first_and_halves_afterwards():
         (3, 1, 8),
         *[(4, 2, 16), (4, 2, 32), (4, 2, 32), (4, 2, 32)],
     ]
-    assert FineCritic((1, 28, 28), width=8).dense.in_features == 32 // 2 * 7 * 7 * 2
+    assert FineCritic((1, 28, 28), width=8).dense.in_features == 32 * 7 * 7
 
 
 @pytest.mark.parametrize(
