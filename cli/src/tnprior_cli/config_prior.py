@@ -65,8 +65,11 @@ class PriorSection(Section):
         ),
     ] = None
     initialize: Annotated[
-        Literal["clusters", "mixtures"] | None,
-        Field(description="how the codes shape a refitted prior; none for never"),
+        Literal["axes", "clusters", "mixtures"] | None,
+        Field(
+            description="how the codes shape a refitted prior, axes: by clusters along axes that tell labels apart; "
+            "none: never"
+        ),
     ] = None
     refit_first: Annotated[Whole, Field(description="epochs before the prior is first refitted")] = 1
     refit_every: Annotated[Whole, Field(description="epochs between later refits; 0 for none")] = 0
@@ -119,7 +122,7 @@ class PriorSection(Section):
         ):
             raise ValueError(
                 f"a {self.kind} has no order, starts from noise and is refitted from clusters at most; set order and "
-                "start to none, initialize to clusters or none"
+                "start to none, initialize to axes, clusters or none"
             )
         if self.initialize is not None and (self.kind == "vamp" or self.flow):
             raise ValueError(
@@ -134,9 +137,10 @@ class PriorSection(Section):
             )
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
-        if self.order == "information" and self.initialize is None:
+        if self.order == "information" and self.initialize in (None, "axes"):
             raise ValueError(
-                "the order by information is found when the prior is refitted; set initialize too"
+                "the order by information is found when the prior is refitted, of axes as they are; set initialize to "
+                "clusters or mixtures"
             )
         return self
 

@@ -10,9 +10,9 @@ from tnprior_cli.errors import UsageError
 from tnprior_cli.settings import changed_keys, check, override
 from tnprior_cli.toml import NONE
 
-PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "clusters"}
+PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "axes"}
 """The prior that is fitted unless settings say otherwise: larger than in joint training, where the codes come to
-meet the prior; here they are what they are."""
+meet the prior, and turned to them; here they are what they are."""
 
 FITTED_FAMILY = {"vae": "vae", "cvae": "cvae", "jmvae": "vae", "telbo": "vae"}
 """What a run of each family with an encoder becomes. With a prior over codes and labels, the encoder of images and the

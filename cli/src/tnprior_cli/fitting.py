@@ -20,7 +20,7 @@ from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_r
 from tnprior_cli.runfiles import write_description, write_json
 from tnprior_cli.training import describe, initialize_prior, split_validation
 from tnprior_data import Dataset
-from tnprior_models import Fitted, Polish, encode_dataset, prior_bound, refit_prior
+from tnprior_models import Codes, Fitted, Polish, encode_dataset, prior_bound, refit_prior
 from tnprior_models.checkpoint import save_weights
 from tnprior_models.training import TensorData
 from tnprior_models.training.environment import environment
@@ -93,20 +93,12 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
 
 def fit(planned: FitPlan, say: Say) -> None:
     """Fits the prior and writes a run directory, whole or not at all."""
-    config, settings, model, began = planned.config, planned.settings, planned.model, time.monotonic()
+    config, settings, model = planned.config, planned.settings, planned.model
+    log = _Log(say, settings.steps)
     training, validation = split_validation(planned.data, config)
-    lines: list[dict[str, Any]] = []
-
-    def heard(fitted: Fitted) -> None:
-        seconds = round(time.monotonic() - began, 3)
-        if fitted.loss is None:
-            say(f"codes encoded, prior initialised  {seconds:.0f} s")
-        else:
-            lines.append({"step": fitted.step, "seconds": seconds, "fit/loss": fitted.loss})
-            say(f"step {fitted.step}/{settings.steps}  loss {fitted.loss:.4g}  {seconds:.0f} s")
-
     model.requires_grad_(requires_grad=False)
     model.prior.requires_grad_(requires_grad=True)
+    held = None if validation is None else _encode(model, validation)
     refit_prior(
         model,
         training.x,
@@ -115,18 +107,51 @@ def fit(planned: FitPlan, say: Say) -> None:
         initialize=partial(initialize_prior, config.prior) if config.prior.initialize else None,
         limit=settings.objects,
         polish=Polish(settings.steps, settings.lr, settings.batch_size, settings.attribute_weight),
+        held=held,
         seed=config.seed,
-        progress=heard,
+        progress=log.hear,
     )
-    if validation is not None:
-        lines = [*lines[:-1], {**(lines[-1] if lines else {"step": 0}), **_validate(model, validation)}]
+    if held is not None:
+        log.keep(prior_bound(model, held))
     with new_directory(planned.path) as folder:
         save_weights(folder / WEIGHTS, model, describe(config, planned.objects))
-        write_text(folder / METRICS, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+        write_text(folder / METRICS, "".join(json.dumps(line, allow_nan=False) + "\n" for line in log.lines))
         write_json(environment(planned.device, config.seed), folder / ENVIRONMENT)
         write_description(folder, str(planned.path), config, planned.objects)
 
 
-def _validate(model: Any, validation: TensorData) -> dict[str, float]:
-    codes = encode_dataset(model, validation.x, validation.codes, validation.observed, limit=None)
-    return {"validation/fit/log_prior": prior_bound(model, codes)}
+class _Log:
+    """What a fit reports, to the user and as lines of metrics."""
+
+    def __init__(self, say: Say, steps: int) -> None:
+        self.say, self.steps, self.began = say, steps, time.monotonic()
+        self.lines: list[dict[str, Any]] = []
+        self.held: dict[int, float] = {}
+
+    def hear(self, fitted: Fitted) -> None:
+        """Take in a report of the fit."""
+        seconds = round(time.monotonic() - self.began, 3)
+        if fitted.held is not None:
+            self.held[fitted.step] = fitted.held
+        if fitted.loss is None:
+            self.say(f"codes encoded, prior initialised  {seconds:.0f} s")
+            return
+        line = {"step": fitted.step, "seconds": seconds, "fit/loss": fitted.loss}
+        said = f"step {fitted.step}/{self.steps}  loss {fitted.loss:.4g}  "
+        if fitted.held is not None:
+            line["validation/fit/loss"] = fitted.held
+            said += f"validation {fitted.held:.4g}  "
+        self.lines.append(line)
+        self.say(f"{said}{seconds:.0f} s")
+
+    def keep(self, log_prior: float) -> None:
+        """Say which step's prior was kept, and how well it fits held-out codes."""
+        kept = min(self.held, key=lambda step: self.held[step])
+        if kept != self.steps:
+            self.say(f"kept as at step {kept}, where held-out codes fitted best")
+        last = self.lines.pop() if self.lines else {"step": 0}
+        self.lines.append({**last, "kept": kept, "validation/fit/log_prior": log_prior})
+
+
+def _encode(model: Any, data: TensorData) -> Codes:
+    return encode_dataset(model, data.x, data.codes, data.observed, limit=None)

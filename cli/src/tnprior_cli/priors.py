@@ -14,6 +14,7 @@ from tnprior_core import (
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
+    LinearMap,
     NetworkPrior,
     StandardNormalPrior,
     TensorRingPrior,
@@ -61,6 +62,8 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     )
     if isinstance(built, NetworkPrior):
         _start(built, config)
+    if prior.initialize == "axes":
+        built = FlowPrior(built, LinearMap(config.model.latents))
     if prior.flow:
         built = FlowPrior(built, layers=prior.flow, hidden=prior.flow_hidden, seed=config.seed)
     return built.requires_grad_(not prior.fixed)

@@ -16,7 +16,13 @@ from tnprior_cli.families import compiled_parts
 from tnprior_cli.pictures import save_grid_picture
 from tnprior_cli.progress import Progress, Speech
 from tnprior_cli.training_plan import Plan, rank
-from tnprior_core import VampPrior, information_order, initialize_from_clusters, initialize_from_mixtures
+from tnprior_core import (
+    VampPrior,
+    information_order,
+    initialize_from_axes,
+    initialize_from_clusters,
+    initialize_from_mixtures,
+)
 from tnprior_data import Dataset
 from tnprior_eval import quantize
 from tnprior_models import (
@@ -205,7 +211,9 @@ def initialize_prior(
     """Starts a prior from codes in the way that its settings name."""
     if prior.order == "information":
         module.set_order(information_order(module.sites, z, codes, observed))
-    if prior.initialize == "clusters":
+    if prior.initialize == "axes":
+        initialize_from_axes(module, z, codes, observed, seed=seed)
+    elif prior.initialize == "clusters":
         initialize_from_clusters(module, z, codes, observed, seed=seed)
     else:
         initialize_from_mixtures(module, z, seed=seed)

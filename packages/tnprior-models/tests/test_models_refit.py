@@ -196,6 +196,33 @@ def test_the_weight_of_labels_decides_what_a_polish_fits():
     assert labels_with > labels_without
 
 
+def test_a_polish_ends_where_held_out_codes_fit_best():
+    """Five codes are soon learned by heart: what is reported last is then not the best, and not what is kept."""
+    model, (x, codes, observed) = make(), data()
+    few = encode_dataset(model, x[:5], codes[:5], observed[:5])
+    held = encode_dataset(model, x[5:], codes[5:], observed[5:])
+    reported = []
+    polish_prior(model, few, Polish(600, 5e-2, batch_size=64), held=held, progress=reported.append)
+    losses = [fitted.held for fitted in reported]
+    assert [fitted.step for fitted in reported] == [0, 100, 200, 300, 400, 500, 600]
+    assert min(losses) < losses[-1]
+    again = []
+    polish_prior(model, few, Polish(0), held=held, progress=again.append)
+    assert again[0].held == min(losses)
+
+
+def test_without_held_out_codes_a_polish_ends_at_its_end():
+    reported, (x, codes, observed) = [], data()
+    states = []
+    for _ in range(2):
+        model = make()
+        encoded = encode_dataset(model, x, codes, observed)
+        polish_prior(model, encoded, Polish(120), progress=reported.append)
+        states.append(model.prior.state_dict())
+    assert {fitted.held for fitted in reported} == {None}
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 class Mine:
     """A model of a user's own: no VAE, no decoder, not even a module; a code, and a prior."""
 

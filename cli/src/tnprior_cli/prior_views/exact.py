@@ -34,7 +34,8 @@ def closed_prior(model: Any) -> SiteDistribution:
     if isinstance(found, Flow):
         raise UsageError(
             "behind a flow, some latents without the others have no closed form; of this run `tnp hop` and "
-            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0"
+            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0, or fitted with "
+            "prior.initialize=clusters"
         )
     return found
 

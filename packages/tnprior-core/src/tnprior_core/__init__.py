@@ -22,6 +22,7 @@ Be    B, or 1 where the batch shares the evidence
 
 from tnprior_core.completion import Completion
 from tnprior_core.cores import Exp, Softplus, Square
+from tnprior_core.coupling import LatentMap
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.distributions.flow import Flow
 from tnprior_core.distributions.mixture import Mixture
@@ -35,6 +36,7 @@ from tnprior_core.errors import (
     TnpriorError,
 )
 from tnprior_core.evidence import Between, Likelihood, Noisy, Not, OneOf
+from tnprior_core.initialize.axes import Axes, attribute_axes, initialize_from_axes
 from tnprior_core.initialize.clusters import initialize_from_clusters
 from tnprior_core.initialize.labels import initialize_from_labels
 from tnprior_core.initialize.mixtures import fit_mixtures, initialize_from_mixtures
@@ -46,6 +48,7 @@ from tnprior_core.initialize.ordering import (
     random_order,
 )
 from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
+from tnprior_core.linear_map import LinearMap
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.flow import FlowPrior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
@@ -56,6 +59,7 @@ from tnprior_core.sites import Categorical, Gaussian
 from tnprior_core.univariate import NormalMixture
 
 __all__ = [
+    "Axes",
     "Between",
     "Categorical",
     "Completion",
@@ -68,8 +72,10 @@ __all__ = [
     "GaussianMixturePrior",
     "ImpossibleEvidenceError",
     "LabelLegs",
+    "LatentMap",
     "Legs",
     "Likelihood",
+    "LinearMap",
     "Mixture",
     "NetworkPrior",
     "Noisy",
@@ -90,8 +96,10 @@ __all__ = [
     "TensorTrainPrior",
     "TnpriorError",
     "VampPrior",
+    "attribute_axes",
     "fit_mixtures",
     "information_order",
+    "initialize_from_axes",
     "initialize_from_clusters",
     "initialize_from_labels",
     "initialize_from_mixtures",

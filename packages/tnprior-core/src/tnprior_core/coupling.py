@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Coupling", "Couplings", "Mapped"]
+__all__ = ["Coupling", "Couplings", "LatentMap", "Mapped"]
 
 
 class Mapped(NamedTuple):
@@ -16,6 +16,19 @@ class Mapped(NamedTuple):
 
     value: Float[Tensor, "n d"]
     log_det: Float[Tensor, " n"]
+
+
+@runtime_checkable
+class LatentMap(Protocol):
+    """An invertible map of latents, a module."""
+
+    def __call__(self, z: Float[Tensor, "n d"]) -> Mapped:
+        """Map latents to those of the base."""
+        ...
+
+    def inverse(self, u: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Map latents of the base back."""
+        ...
 
 
 class Coupling(nn.Module):

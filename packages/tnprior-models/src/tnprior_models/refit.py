@@ -100,10 +100,14 @@ class Polish:
 
 
 class Fitted(NamedTuple):
-    """How far a fit is: updates made, and the mean loss since the last report (None before the first update)."""
+    """How far a fit is: updates made, the mean loss since the last report, and the loss of held-out codes now.
+
+    None before the first update, and where no codes were held out.
+    """
 
     step: int
     loss: float | None
+    held: float | None = None
 
 
 def polish_prior(
@@ -111,6 +115,7 @@ def polish_prior(
     codes: Codes,
     polish: Polish,
     *,
+    held: Codes | None = None,
     seed: int = 0,
     progress: Callable[[Fitted], None] | None = None,
 ) -> None:
@@ -120,9 +125,14 @@ def polish_prior(
     encoded or decoded. Fresh samples of q(z|x) at every step keep the prior from fitting single codes. The weights
     are the model's own where it says them (`WeighsPrior`), else 1 and 1, which is the exact bound.
     `progress` is called before the first update, after every hundredth and after the last.
+
+    held
+        codes that are not trained on. Their loss is measured at every report, and the prior ends as it was when that
+        was lowest, the start included: a large prior learns few codes by heart.
     """
     report = (lambda _: None) if progress is None else progress
-    report(Fitted(0, None))
+    best = _Best(model, held, polish, seed)
+    report(Fitted(0, None, best.look()))
     generator = torch.Generator().manual_seed(seed)
     parameters = [parameter for parameter in model.prior.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=polish.learning_rate)
@@ -139,9 +149,40 @@ def polish_prior(
         schedule.step()
         since.append(loss.detach())
         if step % REPORT_EVERY == 0 or step == polish.steps:
-            report(Fitted(step, torch.stack(since).mean().item()))
+            report(Fitted(step, torch.stack(since).mean().item(), best.look()))
             since.clear()
     optimizer.zero_grad(set_to_none=True)
+    best.restore()
+
+
+class _Best:
+    """The prior as it was when the loss of held-out codes was lowest; nothing without such codes."""
+
+    def __init__(self, model: HasPrior, held: Codes | None, polish: Polish, seed: int) -> None:
+        self.prior, self.held = model.prior, held
+        self.weights = _weights(model, polish.attribute_weight)
+        self.z = None if held is None else held.draw(torch.Generator().manual_seed(seed))
+        self.loss = float("inf")
+        self.state: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def look(self) -> float | None:
+        """The loss now; what is better than all before is remembered."""
+        if self.held is None or self.z is None:
+            return None
+        layout, total = SiteLayout.of(self.prior).to(self.z.device), 0.0
+        for index in torch.arange(len(self.z), device=self.z.device).split(ENCODE_BATCH):
+            part = _prior_loss(self.prior, layout, self.z[index], self.held.rows(index), self.weights)
+            total += part.item() * len(index)
+        mean = total / len(self.z)
+        if mean < self.loss:
+            self.loss = mean
+            self.state = {name: value.clone() for name, value in self.prior.state_dict().items()}
+        return mean
+
+    def restore(self) -> None:
+        if self.state:
+            self.prior.load_state_dict(self.state)
 
 
 @torch.no_grad()
@@ -197,6 +238,7 @@ def refit_prior(
     initialize: Callable[..., Any] | None = initialize_from_clusters,
     limit: int | None = 20_000,
     polish: Polish | None = None,
+    held: Codes | None = None,
     seed: int = 0,
     progress: Callable[[Fitted], None] | None = None,
 ) -> tuple[nn.Parameter, ...]:
@@ -207,9 +249,11 @@ def refit_prior(
             labels (`EncodesLabelled`); only the prior is changed.
         x, codes, observed: the training data, see `encode_dataset`.
         initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters`,
-            `initialize_without_attributes` (the published one); None to polish only, for priors of any kind.
+            `initialize_from_axes`, `initialize_without_attributes` (the published one); None to polish only, for
+            priors of any kind.
         limit: number of images encoded at most; None for all. At least 5,000 are advisable.
         polish: the training of the prior alone that follows; None for `Polish()`.
+        held: codes of other images, by which the best moment of that training is chosen; None for its end.
         seed: of the choice of images, their samples and the initialisation; the global generator is
             left as it is.
         progress: called as `polish_prior` says.
@@ -236,7 +280,8 @@ def refit_prior(
     if initialize is not None:
         z = encoded.draw(torch.Generator().manual_seed(seed))
         initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
-    polish_prior(model, encoded, Polish() if polish is None else polish, seed=seed, progress=progress)
+    chosen = Polish() if polish is None else polish
+    polish_prior(model, encoded, chosen, held=held, seed=seed, progress=progress)
     return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)
 
 

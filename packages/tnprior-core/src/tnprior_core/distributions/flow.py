@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from tnprior_core.completion import Completion
-from tnprior_core.coupling import Couplings
+from tnprior_core.coupling import LatentMap
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import QueryError
 from tnprior_core.evidence import Word
@@ -43,6 +43,7 @@ class Flow(SiteDistribution):
         maps z (n, d) to the base's latents, and back.
 
     >>> from tnprior_core import Gaussian, StandardNormalPrior
+    >>> from tnprior_core.coupling import Couplings
     >>> p = Flow(
     ...     StandardNormalPrior([Gaussian("z0"), Gaussian("z1")])(), Couplings(2, layers=2, hidden=8, seed=0)
     ... )
@@ -50,7 +51,7 @@ class Flow(SiteDistribution):
     torch.Size([5])
     """
 
-    def __init__(self, base: SiteDistribution, flow: Couplings) -> None:
+    def __init__(self, base: SiteDistribution, flow: LatentMap) -> None:
         """Put the flow before the base."""
         self.base, self.flow = base, flow
         self.seen: _Seen | None = None

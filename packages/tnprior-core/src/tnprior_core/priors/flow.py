@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from tnprior_core.coupling import Couplings
+from tnprior_core.coupling import Couplings, LatentMap
 from tnprior_core.distributions.flow import Flow
 from tnprior_core.errors import SiteError
 from tnprior_core.priors.base import Prior
@@ -14,12 +14,15 @@ __all__ = ["FlowPrior"]
 
 @final
 class FlowPrior(Prior):
-    """A prior whose latents are those of another prior, bent by affine coupling layers; returns a `Flow`.
+    """A prior whose latents are those of another prior behind an invertible map; returns a `Flow`.
 
     `log p(z, y) = log p_base(f(z), y) + log |df/dz|`. What the base says about attributes stays exact.
 
     base
         any other prior with continuous sites; it becomes a part of this one.
+    flow
+        a module that maps latents to those of the base, and back (`LatentMap`), such as a `LinearMap`; None for affine
+        coupling layers of the following sizes.
     layers
         how many, moving the latents of odd and even number by turns.
     hidden
@@ -41,15 +44,26 @@ class FlowPrior(Prior):
     torch.Size([5, 3])
     """
 
-    def __init__(self, base: Prior, *, layers: int = 8, hidden: int = 64, seed: int = 0) -> None:
-        """Put near-identity layers before the base."""
+    flow: LatentMap
+
+    def __init__(
+        self,
+        base: Prior,
+        flow: LatentMap | None = None,
+        *,
+        layers: int = 8,
+        hidden: int = 64,
+        seed: int = 0,
+    ) -> None:
+        """Put the map, or near-identity layers, before the base."""
         super().__init__(base.sites)
         if not self.latents or isinstance(base, FlowPrior):
             raise SiteError(f"expected a prior with continuous sites, itself no flow, received {base!r}")
         if layers < 1 or hidden < 1:
             raise SiteError(f"expected layers and hidden >= 1, received {layers} and {hidden}")
         self.base = base
-        self.flow = Couplings(len(self.latents), layers=layers, hidden=hidden, seed=seed)
+        size = len(self.latents)
+        self.flow = Couplings(size, layers=layers, hidden=hidden, seed=seed) if flow is None else flow
 
     def forward(self) -> Flow:
         """Return the distribution for the current parameters."""
