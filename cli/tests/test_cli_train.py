@@ -105,6 +105,7 @@ def test_the_share_of_observed_labels_divides_their_weight(digits_run: Path, tnp
         (["digits", "-d", "cuda:77"], "CUDA devices found"),
         (["digits", "-s", "prior.kind=mixture", "-s", "prior.initialize=mixtures"], "set order and start"),
         (["digits", "-s", "prior.order=information"], "set initialize too"),
+        (["digits", "-s", "prior.order=information", "-s", "prior.initialize=axes"], "codes as they are"),
         (["digits", "--devices", "0"], "--devices"),
         (["digits", "--no-such-option"], "--no-such-option"),
     ],

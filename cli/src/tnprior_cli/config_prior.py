@@ -137,10 +137,13 @@ class PriorSection(Section):
             )
         if self.fixed and refitted:
             raise ValueError("a fixed prior is not refitted; set initialize to none, settle and finish to 0")
-        if self.order == "information" and self.initialize in (None, "axes"):
+        if self.order == "information" and self.initialize is None:
             raise ValueError(
-                "the order by information is found when the prior is refitted, of axes as they are; set initialize to "
-                "clusters or mixtures"
+                "the order by information is found when the prior is refitted; set initialize too"
+            )
+        if self.order == "information" and self.initialize == "axes":
+            raise ValueError(
+                "the order by information is that of codes as they are; set initialize to clusters or mixtures"
             )
         return self
 

@@ -245,17 +245,14 @@ def refit_prior(
     """Fit the prior to the encoder's present codes: initialise it from them, then polish it.
 
     Args:
-        model: anything with a `prior` (`HasPrior`) and an encoder, of objects (`Encodes`) or of objects and
-            labels (`EncodesLabelled`); only the prior is changed.
+        model: with a `prior` and an encoder, `Encodes` or `EncodesLabelled`; only the prior is changed.
         x, codes, observed: the training data, see `encode_dataset`.
-        initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters`,
-            `initialize_from_axes`, `initialize_without_attributes` (the published one); None to polish only, for
-            priors of any kind.
+        initialize: `f(prior, z, codes, observed, seed=...)`, such as `initialize_from_clusters` or `_axes`,
+            `initialize_without_attributes` (the published one); None to polish only, for priors of any kind.
         limit: number of images encoded at most; None for all. At least 5,000 are advisable.
         polish: the training of the prior alone that follows; None for `Polish()`.
         held: codes of other images, by which the best moment of that training is chosen; None for its end.
-        seed: of the choice of images, their samples and the initialisation; the global generator is
-            left as it is.
+        seed: of the choice of images, their samples and the initialisation; no global generator is used.
         progress: called as `polish_prior` says.
 
     Returns:
@@ -270,19 +267,18 @@ def refit_prior(
     >>> nets = [net((1, 8, 8), latent_size=1, width=8) for net in (ConvEncoder, ConvDecoder)]
     >>> vae = VAE(*nets, TensorTrainPrior([Gaussian("z0", 3), Categorical("hat")], rank=2), Bernoulli())
     >>> x, codes = torch.rand(20, 1, 8, 8), torch.arange(20)[:, None] % 2
-    >>> stale = refit_prior(vae, x, codes, codes >= 0, polish=Polish(steps=1))
-    >>> len(stale) == len(list(vae.prior.parameters()))
+    >>> len(refit_prior(vae, x, codes, codes >= 0, polish=Polish(steps=1))) == len(
+    ...     list(vae.prior.parameters())
+    ... )
     True
     """
-    prior = model.prior
-    _check_fittable(prior, initialize)
+    _check_fittable(model.prior, initialize)
     encoded = encode_dataset(model, x, codes, observed, limit=limit, seed=seed)
     if initialize is not None:
         z = encoded.draw(torch.Generator().manual_seed(seed))
-        initialize(prior, z, encoded.codes, encoded.observed, seed=seed)
-    chosen = Polish() if polish is None else polish
-    polish_prior(model, encoded, chosen, held=held, seed=seed, progress=progress)
-    return tuple(parameter for parameter in prior.parameters() if parameter.requires_grad)
+        initialize(model.prior, z, encoded.codes, encoded.observed, seed=seed)
+    polish_prior(model, encoded, polish or Polish(), held=held, seed=seed, progress=progress)
+    return tuple(parameter for parameter in model.prior.parameters() if parameter.requires_grad)
 
 
 def _check_fittable(prior: nn.Module, initialize: Callable[..., Any] | None) -> None:
