@@ -5,7 +5,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tnprior_cli.config_prior import PriorSection
-from tnprior_cli.config_section import Count, Decay, Fraction, Names, Positive, Section, Weight, Whole
+from tnprior_cli.config_section import (
+    Count,
+    Decay,
+    Fraction,
+    Fractions,
+    Names,
+    Positive,
+    Section,
+    Weight,
+    Whole,
+)
 
 
 class DataSection(Section):
@@ -147,6 +157,10 @@ class GanSection(Section):
             description="whose gradient norm is penalised: a whole image's, or each pixel's over its channels"
         ),
     ] = "sample"
+    betas: Annotated[
+        Fractions | None,
+        Field(description="of Adam, which both sides learn by; none: the game's usual"),
+    ] = None
     clip: Annotated[Positive, Field(description="largest weight of the critic, in wgan")] = 0.01
     networks: Annotated[
         Literal["trip", "fine"],
@@ -222,6 +236,8 @@ class RunConfig(Section):
         prior, train = self.prior, self.train
         if self.gan.networks == "fine" and self.gan.doubling != "transposed":
             raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
+        if self.gan.betas is not None and self.gan.game == "wgan":
+            raise ValueError("a wgan learns by RMSprop, which has no betas; set gan.betas to none")
         if self.gan.labels == "judged" and self.gan.label_weight != 1:
             raise ValueError(
                 "labels that are judged with their objects have no weight; leave gan.label_weight 1"

@@ -22,6 +22,7 @@ def _listed(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Fractions = Annotated[tuple[Fraction, Fraction], BeforeValidator(_listed)]
 
 
 class Section(BaseModel):

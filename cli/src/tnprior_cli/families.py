@@ -164,8 +164,9 @@ def _common(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _pace(gan: GanSection) -> dict[str, int]:
-    return {} if gan.critic_steps is None else {"critic_steps": gan.critic_steps}
+def _pace(gan: GanSection) -> dict[str, Any]:
+    told = {"critic_steps": gan.critic_steps, "betas": gan.betas}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _penalized(gan: GanSection, played: dict[str, Any]) -> PenalizedWasserstein:
