@@ -8,11 +8,12 @@ import torch
 
 from tnprior_cli.errors import UsageError
 from tnprior_cli.prior_views.decoded import decode_values
-from tnprior_cli.prior_views.exact import closed_prior, exact_prior
+from tnprior_cli.prior_views.exact import closed, exact_prior
 from tnprior_core import (
     Categorical,
     FlowPrior,
     Gaussian,
+    LinearMap,
     StandardNormalPrior,
     TensorRingPrior,
     TensorTrainPrior,
@@ -40,6 +41,7 @@ GAN_RUN = ("-s", "model.family=gan", "-s", "prior.rank=2")
 MIXED = ("-s", "prior.start=noise", "-s", "prior.rank=2")
 VAMP_RUN = ("-s", "prior.kind=vamp", *MIXED)
 FLOW_RUN = ("-s", "prior.flow=2", "-s", "prior.rank=2")
+TURNED_RUN = ("-s", "prior.initialize=axes", "-s", "prior.rank=2")
 PICTURES = (
     ("hop", "-n", 2, "--hops", 2),
     ("interpolate", "-n", 2, "--steps", 3),
@@ -50,8 +52,13 @@ PICTURES = (
 
 @pytest.mark.parametrize(
     ("settings", "codes"),
-    [(GAN_RUN, (0, 0, 0, 0)), (VAMP_RUN, (0, 0, 0, 0)), (FLOW_RUN, (0, 0, 0, 2))],
-    ids=["gan", "vamp", "flow"],
+    [
+        (GAN_RUN, (0, 0, 0, 0)),
+        (VAMP_RUN, (0, 0, 0, 0)),
+        (FLOW_RUN, (0, 0, 0, 2)),
+        (TURNED_RUN, (0, 0, 0, 0)),
+    ],
+    ids=["gan", "vamp", "flow", "turned"],
 )
 def test_runs_of_every_kind(settings: tuple[str, ...], codes: tuple[int, ...], tnp, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -127,7 +134,12 @@ def test_a_prior_that_cannot_answer_says_so() -> None:
     flow = Holder(FlowPrior(TensorTrainPrior(LABELLED, rank=2)))
     assert exact_prior(flow).sites == tuple(LABELLED)
     with pytest.raises(UsageError, match="behind a flow"):
-        closed_prior(flow)
+        closed(exact_prior(flow))
+    turned, value = (
+        FlowPrior(TensorTrainPrior(LABELLED, rank=2), LinearMap(2)),
+        torch.tensor([0.3, -0.2, 1.0]),
+    )
+    assert closed(exact_prior(Holder(turned))).log_prob(value) == turned.base().log_prob(value)
     with pytest.raises(UsageError, match="latents approximately"):
         exact_prior(Holder(Vague()))
     with pytest.raises(CapabilityError, match="HasPrior"):

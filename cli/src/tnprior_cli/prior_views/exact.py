@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from tnprior_cli.errors import UsageError
-from tnprior_core import Flow, SiteDistribution
+from tnprior_core import Flow, LinearMap, SiteDistribution
 from tnprior_models import HasPrior, require
 
 
@@ -24,20 +24,25 @@ def exact_prior(model: Any) -> SiteDistribution:
     return found
 
 
-def closed_prior(model: Any) -> SiteDistribution:
-    """The same, where any of the latents may be left out or conditioned on.
+def is_turned(law: SiteDistribution) -> bool:
+    """Whether it stands behind a linear map: its latents are then the codes along other axes."""
+    return isinstance(law, Flow) and isinstance(law.flow, LinearMap)
+
+
+def closed(law: SiteDistribution) -> SiteDistribution:
+    """The same, where any of the latents may be left out or conditioned on; of a turned one, along its own axes.
 
     Raises:
-        UsageError: not behind a flow.
+        UsageError: behind a flow that bends.
     """
-    found = exact_prior(model)
-    if isinstance(found, Flow):
+    if isinstance(law, Flow) and is_turned(law):
+        return law.base
+    if isinstance(law, Flow):
         raise UsageError(
             "behind a flow, some latents without the others have no closed form; of this run `tnp hop` and "
-            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0, or fitted with "
-            "prior.initialize=clusters"
+            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0"
         )
-    return found
+    return law
 
 
 def precise_prior(model: Any) -> SiteDistribution:

@@ -14,7 +14,7 @@ from tnprior_cli.given import describe
 from tnprior_cli.matching import unknown
 from tnprior_cli.prior_views.contours import MASSES, save_contours
 from tnprior_cli.prior_views.densities import Density, dependent_pairs, grid_of, pair_density
-from tnprior_cli.prior_views.exact import closed_prior, precise_prior
+from tnprior_cli.prior_views.exact import closed, exact_prior, is_turned, precise_prior
 from tnprior_core import Gaussian, SiteDistribution
 
 Pair = tuple[str, str]
@@ -43,7 +43,7 @@ class MarginalRequest:
             UsageError: a pair that is not of two latents, or a prior without closed marginals.
             ImpossibleRequestError: a condition has probability zero.
         """
-        law = closed_prior(self.request.model)
+        law = closed(exact_prior(self.request.model))
         names = [site.name for site in law.sites if isinstance(site, Gaussian)]
         for name in (name for pair in self.named or () for name in pair):
             if name not in names:
@@ -91,7 +91,7 @@ class MarginalRequest:
         """
         found = self.found
         pictures = {"prior" if text == describe(()) else f"given {text}": found[text] for text in found}
-        save_contours(pictures, _heading(), folder / "marginals.png")
+        save_contours(pictures, self._heading(), folder / "marginals.png")
         with (folder / "marginals.csv").open("w", newline="", encoding="utf-8") as file:
             rows = [{key: _text(value) for key, value in row.items()} for row in self.rows]
             table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -109,8 +109,18 @@ class MarginalRequest:
             ),
         )
 
+    def _heading(self) -> str:
+        *outer, last = (f"{mass:.0%}" for mass in sorted(MASSES))
+        turned = ", along the axes that the prior turned the codes to" * is_turned(
+            exact_prior(self.request.model)
+        )
+        return (
+            f"Exact densities of pairs of latents{turned}. Lines hold {', '.join(outer)} and {last} of the mass; "
+            "nats are the mutual information of the two."
+        )
+
     def _laws(self) -> dict[str, SiteDistribution]:
-        prior = precise_prior(self.request.model)
+        prior = closed(precise_prior(self.request.model))
         conditions = zip(self.request.conditions, self.request.evidence, strict=True)
         return {describe(condition): prior.condition(evidence) for condition, evidence in conditions}
 
@@ -125,14 +135,6 @@ def _row(given: str, law: SiteDistribution, density: Density) -> dict[str, Any]:
         "information": density.information,
         "mass": density.mass,
     }
-
-
-def _heading() -> str:
-    *outer, last = (f"{mass:.0%}" for mass in sorted(MASSES))
-    return (
-        f"Exact densities of pairs of latents. Lines hold {', '.join(outer)} and {last} of the mass; "
-        "nats are the mutual information of the two."
-    )
 
 
 def _text(value: Any) -> str:
