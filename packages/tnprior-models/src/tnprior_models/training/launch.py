@@ -1,6 +1,7 @@
 """Starting the processes of a distributed run on one machine."""
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -101,6 +102,12 @@ def _process(
         sys.exit(1)
     if rank == 0:
         writer.send(_Report(rank, None, result))
+    # The work is done and told. A regular exit takes torch apart, where a thread that is still at its end now and then
+    # aborts the process (std::terminate), and a finished training would be called a failed one.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
