@@ -104,6 +104,12 @@ class TestAttributeAxes:
         assert found.attribute.count(1) == (case == "constant column")
         assert torch.linalg.cond(found.matrix) < 100
 
+    def test_tables_that_do_not_match_are_refused(self):
+        z, codes = mixed(50)
+        for wrong, observed in ((codes[:49], every(codes[:49])), (codes, every(codes[:, :1]))):
+            with pytest.raises(ShapeError, match="50 rows"):
+                attribute_axes(z, wrong, observed)
+
 
 class TestInitializeFromAxes:
     @staticmethod

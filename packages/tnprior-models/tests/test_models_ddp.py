@@ -106,6 +106,18 @@ def test_a_process_that_fails_ends_the_others(how, message):
     assert message in ended.stderr
 
 
+def test_an_abort_after_the_work_is_done_fails_nothing():
+    ended = subprocess.run(
+        [sys.executable, str(WORKER), "leave", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["0"]
+
+
 def test_launch_on_one_device_calls():
     assert launch(sorted, 1, [3, 1, 2]) == [1, 2, 3]
     with pytest.raises(ModelError, match="devices: expected 1 or more, received 0"):

@@ -211,15 +211,17 @@ def test_a_polish_ends_where_held_out_codes_fit_best():
     assert again[0].held == min(losses)
 
 
-def test_without_held_out_codes_a_polish_ends_at_its_end():
-    reported, (x, codes, observed) = [], data()
-    states = []
-    for _ in range(2):
+def test_to_hold_codes_out_changes_nothing_where_the_end_is_best():
+    reported, states, table = [], [], data()
+    for holds in (False, True):
         model = make()
-        encoded = encode_dataset(model, x, codes, observed)
-        polish_prior(model, encoded, Polish(120), progress=reported.append)
+        encoded = encode_dataset(model, *table)
+        held = encoded if holds else None
+        polish_prior(model, encoded, Polish(120), held=held, progress=reported.append)
         states.append(model.prior.state_dict())
-    assert {fitted.held for fitted in reported} == {None}
+    without, within = [[fitted.held for fitted in part] for part in (reported[:3], reported[3:])]
+    assert without == [None, None, None]
+    assert min(within) == within[-1] < within[0]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 

@@ -1,9 +1,11 @@
 """A tiny model that draws from every random stream, and a script that trains it in processes of its own.
 
 `train DIR EPOCHS` trains or resumes; `killed DIR EPOCHS KILLS` does so again and again and kills itself;
-`group DIR BATCH ACCUMULATE STOP` trains in two processes without noise; `fail HOW` fails in one of two.
+`group DIR BATCH ACCUMULATE STOP` trains in two processes without noise; `fail HOW` fails in one of two;
+`leave -` aborts after the work is done.
 """
 
+import atexit
 import os
 import random
 import signal
@@ -238,6 +240,12 @@ def group_config(batch: int, accumulate: int) -> TrainConfig:
     return TrainConfig(epochs=2, batch_size=batch, accumulate=accumulate, clip_norm=0.5, ema_decay=0.9)
 
 
+def abort_when_taken_apart() -> int:
+    """Leave behind what a thread of torch sometimes does: an abort in the exit of the process."""
+    atexit.register(os.abort)
+    return int(os.environ["RANK"])
+
+
 def fail(how: str) -> None:
     """In the second process only."""
     if os.environ["RANK"] == "1":
@@ -253,6 +261,8 @@ if __name__ == "__main__":
         train(Path(where), *numbers, sys.stdout.fileno())
     elif what == "fail":
         launch(fail, 2, where)
+    elif what == "leave":
+        sys.stdout.write(f"{launch(abort_when_taken_apart, 2)}\n")
     elif what == "killed":
         train_killed(Path(where), *numbers)
     else:

@@ -24,25 +24,20 @@ def exact_prior(model: Any) -> SiteDistribution:
     return found
 
 
-def is_turned(law: SiteDistribution) -> bool:
-    """Whether it stands behind a linear map: its latents are then the codes along other axes."""
-    return isinstance(law, Flow) and isinstance(law.flow, LinearMap)
-
-
 def closed(law: SiteDistribution) -> SiteDistribution:
-    """The same, where any of the latents may be left out or conditioned on; of a turned one, along its own axes.
+    """The same, where any of the latents may be left out or conditioned on; behind a linear map, along its axes.
 
     Raises:
         UsageError: behind a flow that bends.
     """
-    if isinstance(law, Flow) and is_turned(law):
+    if not isinstance(law, Flow):
+        return law
+    if isinstance(law.flow, LinearMap):
         return law.base
-    if isinstance(law, Flow):
-        raise UsageError(
-            "behind a flow, some latents without the others have no closed form; of this run `tnp hop` and "
-            "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0"
-        )
-    return law
+    raise UsageError(
+        "behind a flow, some latents without the others have no closed form; of this run `tnp hop` and "
+        "`tnp interpolate` show the prior, and marginals need one trained with prior.flow=0"
+    )
 
 
 def precise_prior(model: Any) -> SiteDistribution:

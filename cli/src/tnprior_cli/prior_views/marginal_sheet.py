@@ -14,7 +14,7 @@ from tnprior_cli.given import describe
 from tnprior_cli.matching import unknown
 from tnprior_cli.prior_views.contours import MASSES, save_contours
 from tnprior_cli.prior_views.densities import Density, dependent_pairs, grid_of, pair_density
-from tnprior_cli.prior_views.exact import closed, exact_prior, is_turned, precise_prior
+from tnprior_cli.prior_views.exact import closed, exact_prior, precise_prior
 from tnprior_core import Gaussian, SiteDistribution
 
 Pair = tuple[str, str]
@@ -111,9 +111,8 @@ class MarginalRequest:
 
     def _heading(self) -> str:
         *outer, last = (f"{mass:.0%}" for mass in sorted(MASSES))
-        turned = ", along the axes that the prior turned the codes to" * is_turned(
-            exact_prior(self.request.model)
-        )
+        law = exact_prior(self.request.model)
+        turned = "" if closed(law) is law else ", along the axes that the prior turned the codes to"
         return (
             f"Exact densities of pairs of latents{turned}. Lines hold {', '.join(outer)} and {last} of the mass; "
             "nats are the mutual information of the two."

@@ -102,7 +102,7 @@ class Polish:
 class Fitted(NamedTuple):
     """How far a fit is: updates made, the mean loss since the last report, and the loss of held-out codes now.
 
-    None before the first update, and where no codes were held out.
+    `loss` is None before the first update, `held` where no codes were held out.
     """
 
     step: int
@@ -165,27 +165,21 @@ class _Best:
         self.loss = float("inf")
         self.state: dict[str, Tensor] = {}
 
-    @torch.no_grad()
     def look(self) -> float | None:
         """The loss now; what is better than all before is remembered."""
         if self.held is None or self.z is None:
             return None
-        layout, total = SiteLayout.of(self.prior).to(self.z.device), 0.0
-        for index in torch.arange(len(self.z), device=self.z.device).split(ENCODE_BATCH):
-            part = _prior_loss(self.prior, layout, self.z[index], self.held.rows(index), self.weights)
-            total += part.item() * len(index)
-        mean = total / len(self.z)
-        if mean < self.loss:
-            self.loss = mean
+        loss = _mean_loss(self.prior, self.z, self.held, self.weights)
+        if loss < self.loss:
+            self.loss = loss
             self.state = {name: value.clone() for name, value in self.prior.state_dict().items()}
-        return mean
+        return loss
 
     def restore(self) -> None:
         if self.state:
             self.prior.load_state_dict(self.state)
 
 
-@torch.no_grad()
 def prior_bound(model: HasPrior, codes: Codes, *, seed: int = 0) -> float:
     """`E_q[log p(z, y_ob)]`, the mean over posteriors and one sample of each; nats per object.
 
@@ -199,18 +193,22 @@ def prior_bound(model: HasPrior, codes: Codes, *, seed: int = 0) -> float:
     >>> round(prior_bound(vae, known), 3)  # -1/2 log 2 pi
     -0.919
     """
-    z, total = codes.draw(torch.Generator().manual_seed(seed)), 0.0
-    layout = SiteLayout.of(model.prior).to(z.device)
-    for index in torch.arange(len(z), device=z.device).split(ENCODE_BATCH):
-        rows = codes.rows(index)
-        found = log_joint(model.prior(), layout, z[index], rows.codes, rows.observed)
-        total += found.double().sum().item()
-    return total / len(z)
+    z = codes.draw(torch.Generator().manual_seed(seed))
+    return -_mean_loss(model.prior, z, codes, PriorWeights())
 
 
 def _weights(model: HasPrior, attributes: float | None) -> PriorWeights:
     own = model.prior_weights() if isinstance(model, WeighsPrior) else PriorWeights()
     return own if attributes is None else PriorWeights(own.latent, attributes)
+
+
+@torch.no_grad()
+def _mean_loss(prior: nn.Module, z: Tensor, codes: Codes, weights: PriorWeights) -> float:
+    """The loss of all codes, at the samples `z` (n, d) of theirs, in pieces."""
+    layout, total = SiteLayout.of(prior).to(z.device), 0.0
+    for index in torch.arange(len(z), device=z.device).split(ENCODE_BATCH):
+        total += _prior_loss(prior, layout, z[index], codes.rows(index), weights).item() * len(index)
+    return total / len(z)
 
 
 def _prior_loss(
@@ -267,9 +265,8 @@ def refit_prior(
     >>> nets = [net((1, 8, 8), latent_size=1, width=8) for net in (ConvEncoder, ConvDecoder)]
     >>> vae = VAE(*nets, TensorTrainPrior([Gaussian("z0", 3), Categorical("hat")], rank=2), Bernoulli())
     >>> x, codes = torch.rand(20, 1, 8, 8), torch.arange(20)[:, None] % 2
-    >>> len(refit_prior(vae, x, codes, codes >= 0, polish=Polish(steps=1))) == len(
-    ...     list(vae.prior.parameters())
-    ... )
+    >>> stale = refit_prior(vae, x, codes, codes >= 0, polish=Polish(steps=1))
+    >>> len(stale) == len(list(vae.prior.parameters()))
     True
     """
     _check_fittable(model.prior, initialize)

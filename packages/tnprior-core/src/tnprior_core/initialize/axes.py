@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tnprior_core.errors import SiteError
+from tnprior_core.errors import ShapeError, SiteError
 from tnprior_core.initialize.clusters import initialize_from_clusters
 from tnprior_core.initialize.columns import check_attributes, check_latents
 from tnprior_core.linear_map import LinearMap
@@ -33,14 +33,14 @@ class Axes(NamedTuple):
 
 
 @torch.no_grad()
-def attribute_axes(z: Float[Tensor, "n d"], codes: Int[Tensor, "n A"], observed: Bool[Tensor, "n A"]) -> Axes:
+def attribute_axes(z: Float[Tensor, "n d"], codes: Int[Tensor, "_ _"], observed: Bool[Tensor, "_ _"]) -> Axes:
     """Find the directions in which labels differ, and the principal axes of what is orthogonal to all of them.
 
     For each attribute the leading `C - 1` solutions w of `S_b w = lambda S_w w`, C being the number of its labels that
     were seen, `S_b` and `S_w` the covariances between and within labels, the latter shrunk to the identity
     (Ledoit and Wolf 2004). A direction almost within the span of those before it is left out; there are d at most.
 
-    Raises ShapeError if tables do not match.
+    Raises ShapeError if the tables have unequal numbers of rows or attributes.
     Source: Fisher 1936; Rao 1948 for several labels.
 
     >>> z = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
@@ -49,6 +49,11 @@ def attribute_axes(z: Float[Tensor, "n d"], codes: Int[Tensor, "n A"], observed:
     >>> found.attribute, bool((found.matrix[0].sum().abs() - 2**0.5).abs() < 0.01)
     ((0, None), True)
     """
+    if len(codes) != len(z) or codes.shape != observed.shape:
+        raise ShapeError(
+            f"expected codes and observed with {len(z)} rows and equal columns, received {tuple(codes.shape)} and "
+            f"{tuple(observed.shape)}"
+        )
     z = z.detach().double()
     size = z.shape[1]
     rows: list[Tensor] = []
