@@ -1,6 +1,7 @@
 """Fitting a prior to a trained run: what is kept, what is new, what is refused, what works afterwards."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -235,16 +236,85 @@ def test_a_conditional_model_is_trained_with_a_joint_prior_that_is_refitted(
     assert tnp("sample", run, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
 
 
-def test_a_model_without_an_encoder_is_refused_in_one_line(tnp, tmp_path: Path, tiny) -> None:
-    run = tmp_path / "gan"
+@pytest.fixture(scope="module", params=["[]", "none"], ids=["unlabelled", "labelled"])
+def gan_run(request, tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """A small GAN on the digits, which knows them or does not."""
+    from tnprior_cli.main import main
+
+    path = tmp_path_factory.mktemp("gan") / "gan"
     settings = ("model.family=gan", "train.validation=0", "prior.initialize=none", "train.epochs=1")
-    words = [word for text in (*settings, "model.width=4") for word in ("-s", text)]
-    assert tnp("train", "digits", *tiny, *words, "-o", run, "-q").code == 0
-    refused = tnp("fit-prior", run, "-o", tmp_path / "fitted")
+    attributes = f"data.attributes={request.param}"
+    words = [word for text in (*settings, attributes, "prior.start=noise") for word in ("-s", text)]
+    assert main(["train", "digits", *tiny, *words, "-o", str(path), "-q"]) == 0
+    return path
+
+
+DIGIT = ("--missing", "0.3", "-s", "data.attributes=digit", "-s", "fit.objects=600")
+
+
+def test_a_gan_is_fitted_to_what_it_generates_and_answers(gan_run: Path, tnp, tmp_path: Path) -> None:
+    run = tmp_path / "fitted"
+    answer = tnp("fit-prior", gan_run, "-o", run, *SMALL, *DIGIT)
+    assert answer.code == 0, answer.err
+    assert "of 600 objects that it generates" in answer.err
+    assert re.search(r"read off generated objects, by a classifier right on (0.9|1.0)\d\d of", answer.err)
+    before, after = (load_file(path / "model.safetensors") for path in (gan_run, run))
+    kept = {name for name in before if name.startswith("generator.")}
+    assert kept == {name for name in after if not name.startswith("prior.")}
+    assert all((before[name] == after[name]).all() for name in kept)
+    (line,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert line["validation/fit/log_prior"] < 0
+    assert tnp("info", run, "--json").json["model"]["family"] == "gan"
+    for given in ("digit=3", "digit!=0"):
+        assert tnp("sample", run, "--given", given, "-n", "4", "-o", tmp_path / given).code == 0
+    words = ["-n", "20", "--classifier-steps", "12", "--no-figures", "-o", tmp_path / "report.json", "--json"]
+    answer = tnp("eval", run, *words)
+    assert answer.code == 0, answer.err
+    assert "generated-accuracy" in answer.json["values"]
+    refused = tnp("impute", run, "digits", "-o", tmp_path / "filled.csv")
     assert refused.code == 2
-    assert "expected a run with an encoder (vae, cvae, jmvae, telbo), received the gan" in refused.error
-    assert "trained with its networks, by `tnp train`" in refused.error
+    assert "received ImplicitModel, which satisfies Decodes" in refused.error
+
+
+def test_the_command_on_its_card_repeats_the_fit_of_a_gan(gan_run: Path, tnp, tmp_path: Path) -> None:
+    first, again = tmp_path / "fitted", tmp_path / "again"
+    assert tnp("fit-prior", gan_run, "-o", first, *SMALL, *DIGIT, "-q").code == 0
+    card = (first / "README.md").read_text()
+    (line,) = [line for line in card.splitlines() if line.startswith("tnp fit-prior")]
+    words = [str(again) if word == "runs/again" else word for word in shlex.split(line)[1:]]
+    assert tnp(*words).code == 0
+    one, other = (load_file(run / "model.safetensors") for run in (first, again))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_gan_without_attributes_is_told_to_name_some(gan_run: Path, tnp, tmp_path: Path) -> None:
+    refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", "-s", "data.attributes=[]")
+    assert refused.code == 2
+    assert "knows the density of its own codes" in refused.error
+    assert "name some with -s data.attributes=NAME,NAME" in refused.error
+    refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", "-s", "data.attributes=hat")
+    assert "hat" in refused.error
     assert not (tmp_path / "fitted").exists()
+
+
+def test_a_model_that_never_saw_a_label_is_given_some(tnp, tmp_path: Path, tiny: tuple[str, ...]) -> None:
+    run, fitted = tmp_path / "vae", tmp_path / "fitted"
+    words = ("-s", "data.attributes=[]", "-s", "prior.initialize=none", "-s", "prior.start=noise")
+    assert tnp("train", "digits", *tiny, "-s", "train.epochs=1", *words, "-o", run, "-q").code == 0
+    assert "unknown attribute" in tnp("sample", run, "--given", "digit=3", "-o", tmp_path / "no").error
+    answer = tnp("fit-prior", run, "-o", fitted, "-s", "data.attributes=digit", *SMALL)
+    assert answer.code == 0, answer.err
+    assert tnp("sample", fitted, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+    assert tnp("impute", fitted, "digits", "-o", tmp_path / "filled.csv").code == 0
+
+
+def test_networks_that_know_the_attributes_keep_them(tnp, tmp_path: Path, tiny: tuple[str, ...]) -> None:
+    settings = ("prior.initialize=none", "train.epochs=1", *FAMILIES["cvae"])
+    words = [word for text in settings for word in ("-s", text)]
+    assert tnp("train", "digits", *tiny, *words, "-o", tmp_path / "cvae", "-q").code == 0
+    refused = tnp("fit-prior", tmp_path / "cvae", "-o", tmp_path / "fitted", "-s", "data.attributes=[]")
+    assert refused.code == 2
+    assert "cannot change data.attributes" in refused.error
 
 
 def test_no_run_no_fit(tnp, tmp_path: Path) -> None:

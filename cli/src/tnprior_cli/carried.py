@@ -16,7 +16,13 @@ _IMAGES = {
     "decoder.": "decoder.",
     "likelihood.": "likelihood.",
 }
-_KEPT: Mapping[str, Mapping[str, str]] = {"vae": _SAME, "cvae": _SAME, "jmvae": _IMAGES, "telbo": _IMAGES}
+_KEPT: Mapping[str, Mapping[str, str]] = {
+    "vae": _SAME,
+    "cvae": _SAME,
+    "jmvae": _IMAGES,
+    "telbo": _IMAGES,
+    "gan": {"generator.": "generator."},
+}
 """Of each family, the beginnings of names that stay, and what they become in the model that is fitted."""
 
 

@@ -183,7 +183,10 @@ class FitSection(Section):
     steps: Annotated[Whole, Field(description="updates of the prior")] = 3000
     lr: Annotated[Positive, Field(description="Adam's step size at the start; it falls to zero")] = 5e-2
     batch_size: Annotated[Count, Field(description="codes per update")] = 256
-    objects: Annotated[Count | None, Field(description="objects encoded at most; none for all")] = None
+    objects: Annotated[
+        Count | None,
+        Field(description="objects encoded at most, none for all; of a gan: generated, none for 100,000"),
+    ] = None
     attribute_weight: Annotated[Weight, Field(description="weight of log p(y|z); 1 is the exact bound")] = (
         20.0
     )
@@ -244,7 +247,7 @@ class RunConfig(Section):
             )
         if prior.kind == "vamp":
             raise ValueError("a gan has no encoder, which a vamp prior asks; choose another prior.kind")
-        if prior.initialize is not None or prior.settle or prior.finish:
+        if (prior.initialize is not None and self.fit is None) or prior.settle or prior.finish:
             raise ValueError(
                 "a gan has no codes to refit its prior to; set prior.initialize to none, prior.settle and finish to 0"
             )

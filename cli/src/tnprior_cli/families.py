@@ -27,6 +27,7 @@ from tnprior_models import (
     DenseHead,
     FineCritic,
     Game,
+    ImplicitModel,
     JudgedLabels,
     LabelCode,
     LabelExperts,
@@ -120,10 +121,15 @@ def _multimodal(
     )
 
 
-def _gan(config: RunConfig, objects: Objects) -> GAN:
+def _gan(config: RunConfig, objects: Objects) -> ImplicitModel:
+    generator, critic = _PLAYERS[config.gan.networks](config, objects)
+    prior = build_prior(config, objects)
+    if config.fit is not None:  # the critic belongs to the prior that it was trained against
+        return ImplicitModel(generator, prior)
     return GAN(
-        *_PLAYERS[config.gan.networks](config, objects),
-        build_prior(config, objects),
+        generator,
+        critic,
+        prior,
         _GAMES[config.gan.game](config.gan, {"learning_rate": config.train.lr, **_pace(config.gan)}),
         _ESTIMATORS[config.gan.estimator](config.gan),
         labels=JudgedLabels() if config.gan.labels == "judged" else ReadLabels(config.gan.label_weight),

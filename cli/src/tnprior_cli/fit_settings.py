@@ -1,5 +1,6 @@
 """The configuration of a prior that is fitted to a trained run, and the command line that asks for it."""
 
+import json
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,12 +15,25 @@ PRIOR = {"kind": "train", "components": 20, "rank": 64, "initialize": "axes"}
 """The prior that is fitted unless settings say otherwise: larger than in joint training, where the codes come to
 meet the prior, and turned to them; here they are what they are."""
 
-FITTED_FAMILY = {"vae": "vae", "cvae": "cvae", "jmvae": "vae", "telbo": "vae"}
-"""What a run of each family with an encoder becomes. With a prior over codes and labels, the encoder of images and the
-decoder of a jmvae or telbo are a vae; the encoders of labels, which the prior replaces, are left behind."""
+FITTED_FAMILY = {"vae": "vae", "cvae": "cvae", "jmvae": "vae", "telbo": "vae", "gan": "gan"}
+"""What a run of each family becomes. With a prior over codes and labels, the encoder of images and the decoder of a
+jmvae or telbo are a vae; the encoders of labels, which the prior replaces, are left behind, as the critic of a gan is,
+which has judged."""
 
-CHANGEABLE = ("description", "seed", "data.root", "data.missing", "data.seed", "prior.", "fit.")
-"""What may differ from the run: how much of the labels is seen, and the prior."""
+LABELLED = ("cvae",)
+"""Families whose networks that stay know the attributes."""
+
+CHANGEABLE = (
+    "description",
+    "seed",
+    "data.root",
+    "data.attributes",
+    "data.missing",
+    "data.seed",
+    "prior.",
+    "fit.",
+)
+"""What may differ from the run: which labels are there, how many of them are seen, and the prior."""
 
 
 def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) -> tuple[RunConfig, FitSection]:
@@ -31,14 +45,9 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
         overrides: `section.key=value` texts.
 
     Raises:
-        UsageError: a run without an encoder, or a setting that does not exist or that a fit cannot change.
+        UsageError: a setting that does not exist or that a fit cannot change, a gan without attributes.
     """
     family = old.model.family
-    if family not in FITTED_FAMILY:
-        raise UsageError(
-            f"expected a run with an encoder ({', '.join(FITTED_FAMILY)}), received the {family} {source}, which has "
-            f"no codes to fit a prior to; the prior of a {family} is trained with its networks, by `tnp train`"
-        )
     table = {
         **old.model_dump(mode="json"),
         "description": f"A prior fitted to the codes of {source}",
@@ -50,11 +59,17 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
     new = check(override(table, overrides), "-s")
     if new.fit is None:
         raise UsageError("-s fit: a fit cannot go without its settings; expected -s fit.KEY=VALUE")
-    wrong = [key for key in changed_keys(start, new) if not key.startswith(CHANGEABLE)]
+    may = [key for key in CHANGEABLE if key != "data.attributes" or family not in LABELLED]
+    wrong = [key for key in changed_keys(start, new) if not key.startswith(tuple(may))]
     if wrong:
         raise UsageError(
             f"a fit keeps the data and the networks of {source}, so it cannot change {', '.join(wrong)}; "
-            f"it may change {', '.join(CHANGEABLE)}"
+            f"it may change {', '.join(may)}"
+        )
+    if family == "gan" and new.data.attributes == ():
+        raise UsageError(
+            f"the gan {source} knows the density of its own codes; a prior is fitted to it to know attributes too: "
+            "name some with -s data.attributes=NAME,NAME, or all of the data set's with -s data.attributes=none"
         )
     if new.prior.kind == "normal":
         raise UsageError("a standard normal has nothing to fit; expected prior.kind train, ring or mixture")
@@ -65,6 +80,8 @@ def fit_command(config: RunConfig, settings: FitSection, out: str) -> str:
     """The command line that makes the same fit once more."""
     usual = {"prior": PriorSection.model_validate(PRIOR), "fit": FitSection(source=settings.source)}
     words = ["tnp", "fit-prior", settings.source, "-o", out]
+    names = config.data.attributes
+    words += ["-s", f"data.attributes={NONE if names is None else json.dumps(names)}"]
     words += ["--missing", str(config.data.missing), "--seed", str(config.seed)]
     for name, section in (("prior", config.prior), ("fit", settings)):
         words += _changes(name, usual[name].model_dump(), section.model_dump())

@@ -14,15 +14,15 @@ from tnprior_cli.build import build_data, build_model, load_model, pick_device
 from tnprior_cli.carried import carry_networks
 from tnprior_cli.config import FitSection, RunConfig
 from tnprior_cli.errors import UsageError
+from tnprior_cli.fit_codes import FitCodes, count_generated, encoded, generated
 from tnprior_cli.fit_settings import fitted_config
 from tnprior_cli.matched import matched
 from tnprior_cli.rundir import ENVIRONMENT, METRICS, WEIGHTS, RunDirectory, is_run, open_run
 from tnprior_cli.runfiles import write_description, write_json
-from tnprior_cli.training import describe, initialize_prior, split_validation
+from tnprior_cli.training import describe, initialize_prior
 from tnprior_data import Dataset
-from tnprior_models import Codes, Fitted, Polish, encode_dataset, prior_bound, refit_prior
+from tnprior_models import Encodes, EncodesLabelled, Fitted, Polish, Trains, fit_prior, prior_bound
 from tnprior_models.checkpoint import save_weights
-from tnprior_models.training import TensorData
 from tnprior_models.training.environment import environment
 
 Say = Callable[[str], None]
@@ -45,15 +45,32 @@ class FitPlan:
         return objects_of(self.data)
 
     @cached_property
-    def model(self) -> Any:
-        """The networks of the run under a new prior.
+    def trained(self) -> Any:
+        """The model of the run.
 
         Raises:
-            CheckpointError: the networks of the run are not those that its configuration says.
+            CheckpointError: its networks are not those that its configuration says.
         """
-        trained, model = load_model(self.source, self.device), build_model(self.config, self.objects)
-        carry_networks(self.source.config.model.family, trained, model)
+        return load_model(self.source, self.device)
+
+    @cached_property
+    def model(self) -> Any:
+        """The networks of the run under a new prior."""
+        model = build_model(self.config, self.objects)
+        carry_networks(self.source.config.model.family, self.trained, model)
         return model.to(pick_device(self.device)).eval()
+
+    def codes(self, say: Say) -> FitCodes:
+        """What the prior is fitted to."""
+        limit = self.settings.objects
+        if self.generates:
+            return generated(self.trained, self.data, self.config, limit, self.device, say)
+        return encoded(self.model, self.data, self.config, limit)
+
+    @property
+    def generates(self) -> bool:
+        """Whether the model has no encoder, so that the objects are of its own making."""
+        return not isinstance(self.model, Encodes | EncodesLabelled)
 
     def rows(self) -> Iterable[tuple[str, str]]:
         """The plan for the user."""
@@ -62,6 +79,8 @@ class FitPlan:
         yield "attributes", ", ".join(self.objects.names)
         before, after = self.source.config.model.family, self.config.model.family
         yield "networks", f"those of a {before}, unchanged" + (f"; now a {after}" if after != before else "")
+        if self.generates:
+            yield "codes", f"of {count_generated(self.settings.objects):,} objects that it generates"
         yield "prior", f"{self.config.prior.kind}, {self.config.prior.size()}"
         yield "parameters", f"{sum(p.numel() for p in self.model.prior.parameters()):,} of the prior"
         yield "steps", f"{self.settings.steps} of batch size {self.settings.batch_size}"
@@ -72,7 +91,7 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     """Checks everything that can be checked before the fit.
 
     Raises:
-        UsageError: a run without an encoder, a setting that a fit cannot change, the output place or the device.
+        UsageError: a setting that a fit cannot change, the output place or the device.
         BadDataError: the run is damaged, unfinished, or its data are not what it was trained on.
     """
     place = str(pick_device(device))
@@ -85,9 +104,10 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     if out.exists() and out.samefile(run):
         raise UsageError(f"{out} is the run itself; choose another -o")
     data = build_data(config.data, "train")
-    source.check_data(data)
+    source.check_data(data, attributes=config.data.attributes == source.config.data.attributes)
     planned = FitPlan(source, out, config, settings, data, place)
-    planned.model.objectives()
+    if isinstance(planned.model, Trains):
+        planned.model.objectives()
     return planned
 
 
@@ -95,17 +115,13 @@ def fit(planned: FitPlan, say: Say) -> None:
     """Fits the prior and writes a run directory, whole or not at all."""
     config, settings, model = planned.config, planned.settings, planned.model
     log = _Log(say, settings.steps)
-    training, validation = split_validation(planned.data, config)
     model.requires_grad_(requires_grad=False)
     model.prior.requires_grad_(requires_grad=True)
-    held = None if validation is None else _encode(model, validation)
-    refit_prior(
+    codes, held = planned.codes(say)
+    fit_prior(
         model,
-        training.x,
-        training.codes,
-        training.observed,
+        codes,
         initialize=partial(initialize_prior, config.prior) if config.prior.initialize else None,
-        limit=settings.objects,
         polish=Polish(settings.steps, settings.lr, settings.batch_size, settings.attribute_weight),
         held=held,
         seed=config.seed,
@@ -134,7 +150,7 @@ class _Log:
         if fitted.held is not None:
             self.held[fitted.step] = fitted.held
         if fitted.loss is None:
-            self.say(f"codes encoded, prior initialised  {seconds:.0f} s")
+            self.say(f"codes ready, prior initialised  {seconds:.0f} s")
             return
         line = {"step": fitted.step, "seconds": seconds, "fit/loss": fitted.loss}
         said = f"step {fitted.step}/{self.steps}  loss {fitted.loss:.4g}  "
@@ -151,7 +167,3 @@ class _Log:
             self.say(f"kept as at step {kept}, where held-out codes fitted best")
         last = self.lines.pop() if self.lines else {"step": 0}
         self.lines.append({**last, "kept": kept, "validation/fit/log_prior": log_prior})
-
-
-def _encode(model: Any, data: TensorData) -> Codes:
-    return encode_dataset(model, data.x, data.codes, data.observed, limit=None)

@@ -45,13 +45,14 @@ class RunDirectory:
         """Whether training has written weights yet."""
         return (self.path / WEIGHTS).is_file()
 
-    def check_data(self, data: "Dataset") -> None:
-        """Whether a data set is of the kind that the run was trained on.
+    def check_data(self, data: "Dataset", *, attributes: bool = True) -> None:
+        """Whether a data set is of the kind that the run was trained on; the shapes alone without `attributes`.
 
         Raises:
             BadDataError: its shapes or attributes differ.
         """
-        if data.shape != self.objects.shape or tuple(item.name for item in data.schema) != self.objects.names:
+        named = not attributes or tuple(item.name for item in data.schema) == self.objects.names
+        if data.shape != self.objects.shape or not named:
             raise BadDataError(
                 f"{self.config.data.name} is not what {self.path} was trained on: the attributes or shapes differ"
             )

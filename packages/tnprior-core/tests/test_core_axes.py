@@ -9,6 +9,7 @@ from tnprior_core import (
     Gaussian,
     GaussianMixturePrior,
     LinearMap,
+    QueryError,
     ShapeError,
     SiteError,
     StandardNormalPrior,
@@ -78,6 +79,17 @@ class TestAttributeAxes:
         z = places[codes[:, 0]] + torch.randn(2000, 5, generator=generator(3))
         assert attribute_axes(z, codes, every(codes)).attribute == (0, 0, 0, None, None)
         assert attribute_axes(z[:, :2], codes, every(codes)).attribute == (0, 0)
+
+    def test_a_label_that_was_seen_once_has_no_covariance_and_does_not_count(self):
+        z, codes = mixed()
+        once = codes[:, :1].clone()
+        once[0] = 2
+        expected = attribute_axes(z[1:], codes[1:, :1], every(codes[1:, :1]))
+        found = attribute_axes(z, once, every(once))
+        assert found.attribute == expected.attribute
+        torch.testing.assert_close(found.matrix[0], expected.matrix[0])
+        single = torch.arange(3)[:, None]
+        assert attribute_axes(z[:3, :2], single, every(single)).attribute == (None, None)
 
     def test_hidden_labels_do_not_count(self):
         z, codes = mixed()
@@ -200,6 +212,34 @@ class TestLinearMap:
         drawn = prior().sample((40_000,), seed=0)
         error = (torch.cov(drawn.mT) - oracle.covariance_matrix).abs().max()
         assert error < 0.05 * oracle.covariance_matrix.abs().max()
+
+    def test_moments_are_those_of_the_latents_and_not_of_the_base(self):
+        """Against the base's, turned back, and against samples."""
+        sites = [
+            Gaussian("z0", components=2),
+            Categorical("hat"),
+            Gaussian("z1", components=2),
+            Gaussian("z2"),
+        ]
+        prior = FlowPrior(TensorTrainPrior(sites, rank=2, seed=3), LinearMap(3)).double()
+        prior.flow.assign(torch.randn(3, 3, generator=generator(8), dtype=torch.float64))
+        back = prior.flow.matrix.inverse()
+        for p in (prior(), prior().condition({"hat": "1"})):
+            centre, spread = p.base.mean, p.base.covariance()
+            torch.testing.assert_close(p.mean, back @ centre)
+            torch.testing.assert_close(p.covariance(), back @ spread @ back.mT)
+            torch.testing.assert_close(p.variance, p.covariance().diagonal())
+            torch.testing.assert_close(p.covariance(["z2", "z0"]), p.covariance()[[2, 0]][:, [2, 0]])
+            drawn = p.sample((200_000,), seed=0)[:, [0, 2, 3]]
+            torch.testing.assert_close(drawn.mean(0), p.mean, atol=0.02, rtol=0.01)
+            torch.testing.assert_close(torch.cov(drawn.mT), p.covariance(), atol=0.03, rtol=0.02)
+        table = torch.tensor([[0.5, 0.0, -1.0, 2.0], [0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+        seen = prior().observe(table, torch.tensor([[True, False, True, True], [False, True, False, False]]))
+        torch.testing.assert_close(seen.mean[0], table[0, [0, 2, 3]])
+        assert seen.covariance()[0].abs().max() < 1e-9
+        torch.testing.assert_close(seen.mean[1], prior().condition({"hat": "1"}).mean)
+        with pytest.raises(QueryError, match="expected continuous sites, received 'hat'"):
+            prior().covariance(["hat"])
 
     def test_samples_do_not_depend_on_how_many_are_drawn(self):
         z, codes = mixed(500)

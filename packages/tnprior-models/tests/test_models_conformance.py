@@ -31,6 +31,7 @@ from tnprior_models import (
     DenseCode,
     DenseHead,
     Gaussian,
+    ImplicitModel,
     LabelCode,
     LabelExperts,
     LabelledCode,
@@ -104,10 +105,16 @@ def gan(prior):
     return GAN(ConvGenerator(SHAPE, D, width=4), ConvCritic(SHAPE, labels=LABELS, width=4), prior)
 
 
-SAMPLERS = {
+TRAINED = {
     **MODELS,
     "gan, ring": lambda: gan(TensorRingPrior(SITES, rank=3)),
     "gan, normal": lambda: gan(StandardNormalPrior(SITES)),
+}
+SAMPLERS = {
+    **TRAINED,
+    "implicit, train": lambda: ImplicitModel(
+        ConvGenerator(SHAPE, D, width=4), TensorTrainPrior(SITES, rank=3)
+    ),
 }
 
 
@@ -347,9 +354,11 @@ def test_unknown_conditions_and_counts_are_refused(make):
         model.log_weights(*batch(), 0)
 
 
-def test_objectives_own_their_parameters_and_are_finite(make_sampler):
+@pytest.mark.parametrize("name", TRAINED)
+def test_objectives_own_their_parameters_and_are_finite(name):
     """What a training loop relies on: distinct names, no parameter moved by two, all of them by one."""
-    model, data = make_sampler(), batch(rows=8)
+    torch.manual_seed(0)
+    model, data = TRAINED[name]().double(), batch(rows=8)
     objectives = model.objectives()
     owned = [id(parameter) for objective in objectives for parameter in objective.tensors()]
     assert len(set(owned)) == len(owned)

@@ -1,7 +1,7 @@
 """The classifier that judges generated objects, trained on the real ones and kept for the next time."""
 
 from tnprior_cli.build import pick_device
-from tnprior_cli.evaluation.subject import Effort, Subject, classifier_folder
+from tnprior_cli.evaluation.subject import Subject, classifier_folder
 from tnprior_data import Dataset, card
 from tnprior_eval import (
     Accuracy,
@@ -14,6 +14,7 @@ from tnprior_eval import (
 )
 
 LARGE = 48  # pixels a side
+JUDGE = 0  # its seed
 
 
 def judge(subject: Subject) -> Classifier:
@@ -29,7 +30,7 @@ def judge(subject: Subject) -> Classifier:
         data.truth.observed,
         subject.judged.label_counts,
         names=subject.judged.names,
-        settings=judge_settings(subject.effort, data),
+        settings=classifier_settings(data, steps=subject.effort.classifier_steps, flip=subject.effort.flip),
         device=str(pick_device(subject.device)),
         progress=lambda p: subject.say(
             f"classifier: step {p.step} of {p.steps}, accuracy {p.held_out_accuracy:.3f}"
@@ -39,12 +40,24 @@ def judge(subject: Subject) -> Classifier:
     return classifier
 
 
-def judge_settings(effort: Effort, data: Dataset) -> TrainingSettings:
-    """How the judge is trained: large images in smaller batches and fewer steps, within about four CPU minutes."""
-    flip = mirrors(data) if effort.flip is None else effort.flip
+def classifier_settings(
+    data: Dataset, *, steps: int | None = None, flip: bool | None = None, seed: int = JUDGE
+) -> TrainingSettings:
+    """How a classifier is trained: large images in smaller batches and fewer steps, within about four CPU minutes.
+
+    Args:
+        data: what it is trained on.
+        steps: most training steps; None for what the size of the images asks for.
+        flip: whether on mirrored images too; None: where the data are faces.
+        seed: of the classifier; `JUDGE` is the judge's own.
+    """
     large = max(data.shape[1:]) >= LARGE
-    steps = effort.classifier_steps or (400 if large else 600)
-    return TrainingSettings(steps=steps, batch=128 if large else 256, flip=flip)
+    return TrainingSettings(
+        steps=steps or (400 if large else 600),
+        batch=128 if large else 256,
+        flip=mirrors(data) if flip is None else flip,
+        seed=seed,
+    )
 
 
 def mirrors(data: Dataset) -> bool:

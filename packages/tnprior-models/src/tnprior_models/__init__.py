@@ -24,6 +24,8 @@ from tnprior_models.errors import CapabilityError, ImageShapeError, ModelError
 from tnprior_models.estimators import Estimated, Estimator, Pathwise, Reinforce, ReparametrizedMeans
 from tnprior_models.games import ClippedWasserstein, Game, MinMax, NonSaturating, PenalizedWasserstein
 from tnprior_models.gan import GAN
+from tnprior_models.generated import LabelReader, read_generated
+from tnprior_models.implicit import ImplicitModel
 from tnprior_models.label_games import JudgedLabels, LabelGame, ReadLabels
 from tnprior_models.likelihoods import Bernoulli, Gaussian, ImageLikelihood
 from tnprior_models.losses import (
@@ -79,7 +81,7 @@ from tnprior_models.protocols import (
     abilities,
     require,
 )
-from tnprior_models.refit import Fitted, Polish, RefitSchedule, prior_bound, refit_prior
+from tnprior_models.refit import Fitted, Polish, RefitSchedule, fit_prior, prior_bound, refit_prior
 from tnprior_models.training import (
     Callback,
     NonFiniteLossError,
@@ -134,11 +136,13 @@ __all__ = [
     "HasPrior",
     "ImageLikelihood",
     "ImageShapeError",
+    "ImplicitModel",
     "Imputes",
     "JudgedLabels",
     "LabelCode",
     "LabelExperts",
     "LabelGame",
+    "LabelReader",
     "Labelled",
     "LabelledCode",
     "MinMax",
@@ -170,6 +174,7 @@ __all__ = [
     "conditional_bound",
     "encode_dataset",
     "encoder_divergence",
+    "fit_prior",
     "frozen_bound",
     "gradient_penalty",
     "importance_bound",
@@ -181,6 +186,7 @@ __all__ = [
     "multimodal_bound",
     "prior_bound",
     "process_group",
+    "read_generated",
     "read_metadata",
     "refit_prior",
     "require",

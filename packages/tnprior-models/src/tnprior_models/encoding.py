@@ -37,7 +37,7 @@ class Codes:
         noise = torch.randn(self.mu.shape, generator=generator, dtype=self.mu.dtype).to(self.mu.device)
         return self.mu + self.sigma * noise
 
-    def rows(self, index: Tensor) -> Codes:
+    def rows(self, index: Tensor | slice) -> Codes:
         """The posteriors and attributes of some of the images."""
         return Codes(self.mu[index], self.sigma[index], self.codes[index], self.observed[index])
 

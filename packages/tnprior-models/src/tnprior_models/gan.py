@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tnprior_models.decoding import draw_objects
 from tnprior_models.errors import ModelError
 from tnprior_models.estimators import Estimator, Reinforce
 from tnprior_models.games import Game, PenalizedWasserstein
+from tnprior_models.implicit import ImplicitModel
 from tnprior_models.label_games import LabelGame, ReadLabels
 from tnprior_models.label_rows import LabelRows
-from tnprior_models.layout import SiteLayout
 from tnprior_models.objective import Batch, Objective
-from tnprior_models.protocols import Sampled
 
 __all__ = ["GAN"]
 
 
-class GAN(nn.Module):
+class GAN(ImplicitModel):
     """A GAN whose prior spans latents and attributes: `(z, y) ~ p(z, y)`, `x = G(z)`, judged by a critic.
 
     Three players take their steps in turn: the critic at every update; generator and prior at every
@@ -78,15 +74,12 @@ class GAN(nn.Module):
         labels: LabelGame | None = None,
         prior_learning_rate: float = 1e-3,
     ) -> None:
-        super().__init__()
+        super().__init__(generator, prior)
         if prior_learning_rate <= 0:
             raise ModelError(f"expected prior_learning_rate > 0, received {prior_learning_rate}")
-        self.generator = generator
         self.critic = critic
-        self.prior = prior
         self.game: Game = PenalizedWasserstein() if game is None else game
         self.estimator: Estimator = Reinforce() if estimator is None else estimator
-        self.layout = SiteLayout.of(prior)
         self.rows = LabelRows(self.layout.categorical) if self.layout.categorical else None
         self.labels: LabelGame = ReadLabels() if labels is None else labels
         self.prior_learning_rate = prior_learning_rate
@@ -148,24 +141,6 @@ class GAN(nn.Module):
         """`d - w log C(y | G(z))` of rows of site values, differentiable in latents and generator."""
         cost, log_labels = self._costs(values)
         return cost if log_labels is None else cost - self.labels.weight * log_labels
-
-    def decode(self, z: Float[Tensor, "B d"]) -> Float[Tensor, "B ..."]:
-        """The object of each code."""
-        x: Tensor = self.generator(z)
-        return x
-
-    def sample(
-        self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
-    ) -> Sampled:
-        """Draw n objects given any subset of the attributes (or of the latents), the rest summed out.
-
-        Arguments, streams and errors are those of `VAE.sample`.
-        """
-        return draw_objects(self.prior, self.decode_values, n, given, seed=seed, first=first)
-
-    def decode_values(self, values: Float[Tensor, "n K"]) -> Float[Tensor, "n ..."]:
-        """The object of each row of the prior's site values."""
-        return self.decode(self.layout.latents_of(values))
 
     @property
     def _is_label(self) -> Tensor:

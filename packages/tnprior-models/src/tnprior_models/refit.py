@@ -24,8 +24,10 @@ from tnprior_models.protocols import HasPrior, PriorWeights, WeighsPrior
 
 __all__ = [
     "Fitted",
+    "Initialize",
     "Polish",
     "RefitSchedule",
+    "fit_prior",
     "initialize_without_attributes",
     "polish_prior",
     "prior_bound",
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 REPORT_EVERY = 100
+
+Initialize = Callable[..., Any]
+"""`f(prior, z, codes, observed, seed=...)`, which starts a prior from codes."""
 
 
 @dataclass(frozen=True)
@@ -227,13 +232,55 @@ def initialize_without_attributes(
     initialize_from_mixtures(prior, z, seed=seed)
 
 
+def fit_prior(
+    model: HasPrior,
+    codes: Codes,
+    *,
+    initialize: Initialize | None = initialize_from_clusters,
+    polish: Polish | None = None,
+    held: Codes | None = None,
+    seed: int = 0,
+    progress: Callable[[Fitted], None] | None = None,
+) -> tuple[nn.Parameter, ...]:
+    """Fit the prior to codes: initialise it from them, then polish it.
+
+    Args:
+        model: with a `prior`, which alone is changed.
+        codes: what it is fitted to, of `encode_dataset` or of `read_generated`.
+        initialize, polish, held, seed, progress: as in `refit_prior`.
+
+    Returns:
+        The parameters that were overwritten: their optimiser state is stale and must be reset.
+
+    Raises:
+        ModelError: a prior without parameters or density, or one that clusters cannot initialise.
+
+    >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
+    >>> from tnprior_models import ImplicitModel
+    >>> from tnprior_models.nets import DenseGenerator
+    >>> prior = TensorTrainPrior([Gaussian("z0", 3), Categorical("hat")], rank=2)
+    >>> model = ImplicitModel(DenseGenerator(1, 2), prior)
+    >>> hat = torch.arange(20)[:, None] % 2
+    >>> codes = Codes(4.0 * hat + torch.linspace(0, 1, 20)[:, None], torch.zeros(20, 1), hat, hat >= 0)
+    >>> stale = fit_prior(model, codes, polish=Polish(steps=1))
+    >>> bool(prior().condition({"hat": "1"}).mean[0] > 3)
+    True
+    """
+    _check_fittable(model.prior, initialize)
+    if initialize is not None:
+        z = codes.draw(torch.Generator().manual_seed(seed))
+        initialize(model.prior, z, codes.codes, codes.observed, seed=seed)
+    polish_prior(model, codes, polish or Polish(), held=held, seed=seed, progress=progress)
+    return tuple(parameter for parameter in model.prior.parameters() if parameter.requires_grad)
+
+
 def refit_prior(
     model: HasPrior,
     x: Tensor,
     codes: Int[Tensor, "..."],
     observed: Bool[Tensor, "..."],
     *,
-    initialize: Callable[..., Any] | None = initialize_from_clusters,
+    initialize: Initialize | None = initialize_from_clusters,
     limit: int | None = 20_000,
     polish: Polish | None = None,
     held: Codes | None = None,
@@ -271,14 +318,12 @@ def refit_prior(
     """
     _check_fittable(model.prior, initialize)
     encoded = encode_dataset(model, x, codes, observed, limit=limit, seed=seed)
-    if initialize is not None:
-        z = encoded.draw(torch.Generator().manual_seed(seed))
-        initialize(model.prior, z, encoded.codes, encoded.observed, seed=seed)
-    polish_prior(model, encoded, polish or Polish(), held=held, seed=seed, progress=progress)
-    return tuple(parameter for parameter in model.prior.parameters() if parameter.requires_grad)
+    return fit_prior(
+        model, encoded, initialize=initialize, polish=polish, held=held, seed=seed, progress=progress
+    )
 
 
-def _check_fittable(prior: nn.Module, initialize: Callable[..., Any] | None) -> None:
+def _check_fittable(prior: nn.Module, initialize: Initialize | None) -> None:
     if not any(parameter.requires_grad for parameter in prior.parameters()):
         raise ModelError(f"expected a prior with trainable parameters, received {type(prior).__name__}")
     if not hasattr(prior(), "log_prob"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn, Self, final
+from typing import NamedTuple, Self, final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from tnprior_core.errors import QueryError
 from tnprior_core.evidence import Word
 from tnprior_core.filters import Filter
 from tnprior_core.legs import Block
+from tnprior_core.linear_map import LinearMap
 from tnprior_core.sites import Categorical, Gaussian
 
 __all__ = ["Flow"]
@@ -35,7 +36,8 @@ class Flow(SiteDistribution):
 
     Attributes keep everything exact: they are summed out, conditioned on and completed as in the base. Of the
     latents of an example all are observed, or none: one latent alone has no closed form behind a flow, and a
-    QueryError says so. So do `mean`, `variance`, `covariance` and the marginals of latents.
+    QueryError says so. So do the marginals of latents, and `mean`, `variance` and `covariance` unless the map is a
+    `LinearMap`.
 
     base
         the distribution of `(f(z), y)`, nothing known yet.
@@ -170,18 +172,45 @@ class Flow(SiteDistribution):
         return self._back(values)
 
     @property
-    def mean(self) -> NoReturn:
-        """Raise QueryError."""
-        raise self._no_closed_form("mean")
+    def mean(self) -> Tensor:
+        """Exact means of the latents behind a `LinearMap`, `A^-1 E u`; QueryError for another map."""
+        return self.base.mean @ self._inverse_matrix("mean").mT
 
     @property
-    def variance(self) -> NoReturn:
-        """Raise QueryError."""
-        raise self._no_closed_form("variance")
+    def variance(self) -> Tensor:
+        """Exact variances of the latents behind a `LinearMap`; QueryError for another map."""
+        return self._covariance("variance").diagonal(dim1=-2, dim2=-1)
 
-    def covariance(self, names: Sequence[str] | None = None) -> NoReturn:
-        """Raise QueryError."""
-        raise self._no_closed_form("covariance")
+    def covariance(self, names: Sequence[str] | None = None) -> Tensor:
+        """Return the exact covariance of latents behind a `LinearMap`, `A^-1 Cov(u) A^-T`, (*batch_shape, C, C).
+
+        Raises QueryError for another map, or an attribute.
+
+        >>> from tnprior_core import FlowPrior, Gaussian, LinearMap, StandardNormalPrior
+        >>> prior = FlowPrior(StandardNormalPrior([Gaussian("z0"), Gaussian("z1")]), LinearMap(2))
+        >>> prior.flow.assign(torch.tensor([[0.5, 0.0], [0.0, 1.0]]))
+        >>> prior().covariance().diagonal()
+        tensor([4., 1.])
+        """
+        whole = self._covariance("covariance")
+        if names is None:
+            return whole
+        sites = self._positions(names)
+        for site in sites:
+            if site not in self.columns:
+                raise QueryError(f"expected continuous sites, received {self.sites[site].name!r}")
+        chosen = torch.tensor([self.columns.index(site) for site in sites], device=whole.device)
+        return whole.index_select(-2, chosen).index_select(-1, chosen)
+
+    def _covariance(self, what: str) -> Tensor:
+        back = self._inverse_matrix(what)
+        return back @ self.base.covariance() @ back.mT
+
+    def _inverse_matrix(self, what: str) -> Tensor:
+        if not isinstance(self.flow, LinearMap):
+            raise self._no_closed_form(what)
+        back: Tensor = torch.linalg.inv(self.flow.matrix.double())
+        return back.to(self._like().dtype)
 
     def _back(self, drawn: Tensor) -> Tensor:
         flat = drawn.reshape(-1, drawn.shape[-1])

@@ -37,8 +37,9 @@ def attribute_axes(z: Float[Tensor, "n d"], codes: Int[Tensor, "_ _"], observed:
     """Find the directions in which labels differ, and the principal axes of what is orthogonal to all of them.
 
     For each attribute the leading `C - 1` solutions w of `S_b w = lambda S_w w`, C being the number of its labels that
-    were seen, `S_b` and `S_w` the covariances between and within labels, the latter shrunk to the identity
-    (Ledoit and Wolf 2004). A direction almost within the span of those before it is left out; there are d at most.
+    were seen at least twice, `S_b` and `S_w` the covariances between and within labels, the latter shrunk to the
+    identity (Ledoit and Wolf 2004). A direction almost within the span of those before it is left out; there are d at
+    most.
 
     Raises ShapeError if the tables have unequal numbers of rows or attributes.
     Source: Fisher 1936; Rao 1948 for several labels.
@@ -118,8 +119,11 @@ def initialize_from_axes(
 
 
 def _discriminants(z: Tensor, labels: Tensor) -> Tensor:
-    """Directions (C - 1, d) of length one, the best first; none where a single label was seen."""
-    seen = len(labels.unique())
+    """Directions (C - 1, d) of length one, the best first; none where a single label has a covariance."""
+    _, place, counts = labels.unique(return_inverse=True, return_counts=True)
+    spread = counts[place] > 1
+    z, labels = z[spread], labels[spread]
+    seen = int((counts > 1).sum())
     if seen < 2:
         return z.new_zeros(0, z.shape[1])
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
