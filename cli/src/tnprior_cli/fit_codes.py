@@ -70,7 +70,7 @@ def label_reader(data: Dataset, seed: int, device: str, say: Say) -> LabelReader
         f"labels are read off generated objects, by a classifier right on {record.accuracy:.3f} of held-out labels"
     )
 
-    def read(x: Tensor) -> tuple[Tensor, ...]:
-        return classifier.probabilities(quantize(x))
+    def read(x: Tensor) -> Tensor:
+        return classifier.answers(quantize(x))
 
     return read

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 from torch import Tensor
 
 from tnprior_models.encoding import ENCODE_BATCH, Codes
@@ -18,10 +17,10 @@ __all__ = ["LabelReader", "read_generated"]
 
 
 class LabelReader(Protocol):
-    """Reads every attribute's label off objects; a classifier's probabilities."""
+    """Reads the label of every attribute off objects; a classifier."""
 
-    def __call__(self, x: Tensor, /) -> Sequence[Tensor]:
-        """Objects (B, ...) in [0, 1] -> for every attribute the probabilities of its labels, (B, C_a)."""
+    def __call__(self, x: Tensor, /) -> Int[Tensor, "B A"]:
+        """Objects (B, ...) in [0, 1] -> codes (B, A)."""
         ...
 
 
@@ -29,44 +28,47 @@ class LabelReader(Protocol):
 def read_generated(model: object, read: LabelReader, n: int, *, seed: int = 0) -> Codes:
     """The codes of n objects of a model's own making, with labels that a classifier reads off them.
 
-    `z ~ p(z)` of the model, `y_a ~ C_a(y_a | G(z))` of the classifier. The codes are exact (their `sigma` is zero),
-    every label is there, and as many of them can be had as one likes. A prior that is fitted to them (`fit_prior`)
-    gives conditions to a model that was trained without any: `p(z, y)` comes close to `p(z) C(y | G(z))`, so `p(z | y)`
-    keeps to what the generator knows, and says where in it the label lies.
+    `z ~ p(z)` of the model, `y = C(G(z))`. The codes are exact (their `sigma` is zero), every label is there, and as
+    many of them can be had as one likes. A prior that is fitted to them (`fit_prior`) gives conditions to a model that
+    was trained without any: its `p(z | y)` is what of the generator's own p(z) the classifier calls y.
+
+    A classifier answers with the likeliest label. Labels drawn by its probabilities would leave objects between two
+    labels, of which a GAN makes many, to both of them, and a request would be answered with them.
 
     Args:
         model: draws objects from a prior (`Samples`, `HasPrior`): a `GAN`, or any other.
         read: the classifier, see `LabelReader`; one that was trained on real objects and their observed labels.
         n: how many.
-        seed: of the objects, as in `sample`, and of their labels; no global generator is used.
+        seed: of the objects, as in `sample`.
 
     Raises:
-        ModelError: fewer than one object, or a classifier without attributes.
+        ModelError: fewer than one object, or a classifier whose answer is no table of codes.
         CapabilityError: the model draws no objects.
 
     >>> from tnprior_core import Gaussian, StandardNormalPrior
     >>> from tnprior_models import ImplicitModel
     >>> from tnprior_models.nets import DenseGenerator
     >>> model = ImplicitModel(DenseGenerator(1, 2), StandardNormalPrior([Gaussian("z0")]))
-    >>> codes = read_generated(model, lambda x: [torch.eye(2)[(x[:, 0] > 0.5).long()]], 5)
+    >>> codes = read_generated(model, lambda x: (x[:, :1] > 0.5).long(), 5)
     >>> bool((codes.codes == (model.decode(codes.mu)[:, :1] > 0.5)).all()), bool(codes.sigma.any())
     (True, False)
     """
     draw, layout = require(model, Samples).sample, SiteLayout.of(require(model, HasPrior).prior)
     if n < 1:
         raise ModelError(f"expected at least one object, received n={n}")
-    generator, parts = torch.Generator().manual_seed(seed), list[tuple[Tensor, Tensor]]()
+    parts = list[tuple[Tensor, Tensor]]()
     for first in range(0, n, ENCODE_BATCH):
         drawn = draw(min(ENCODE_BATCH, n - first), seed=seed, first=first)
         z = drawn.values.index_select(-1, layout.latents.to(drawn.values.device))
-        parts.append((z, _labels(read(drawn.x), generator).to(z.device)))
+        parts.append((z, _checked(read(drawn.x), len(z)).to(z.device)))
     z, codes = (torch.cat(part) for part in zip(*parts, strict=True))
     return Codes(z, torch.zeros_like(z), codes, torch.ones_like(codes, dtype=torch.bool))
 
 
-def _labels(tables: Sequence[Float[Tensor, "B _"]], generator: torch.Generator) -> Tensor:
-    """One draw of every attribute, (B, A)."""
-    if not tables:
-        raise ModelError("expected a classifier of at least one attribute, received none")
-    columns = [torch.multinomial(table.double().cpu(), 1, generator=generator) for table in tables]
-    return torch.cat(columns, dim=1)
+def _checked(codes: Tensor, count: int) -> Tensor:
+    if codes.dim() != 2 or len(codes) != count or not codes.shape[1] or codes.is_floating_point():
+        raise ModelError(
+            f"expected a classifier that gives integer codes ({count}, A) of at least one attribute, received "
+            f"{codes.dtype} of shape {tuple(codes.shape)}"
+        )
+    return codes
