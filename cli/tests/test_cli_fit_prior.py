@@ -10,11 +10,13 @@ import torch
 from safetensors.numpy import load_file
 
 import tnprior_data
+from tnprior_cli.attributes import Objects, RunAttribute
 from tnprior_cli.build import load_model
 from tnprior_cli.carried import carry_networks
 from tnprior_cli.figures.curve import training_curve
+from tnprior_cli.fit_codes import never_seen
 from tnprior_cli.rundir import open_run
-from tnprior_models import CheckpointError
+from tnprior_models import CheckpointError, Codes
 
 SMALL = ("-s", "prior.rank=3", "-s", "prior.components=2", "-s", "fit.steps=20", "-s", "fit.batch_size=64")
 
@@ -274,6 +276,13 @@ def test_a_gan_is_fitted_to_what_it_generates_and_answers(gan_run: Path, tnp, tm
     refused = tnp("impute", run, "digits", "-o", tmp_path / "filled.csv")
     assert refused.code == 2
     assert "received ImplicitModel, which satisfies Decodes" in refused.error
+
+
+def test_labels_that_a_gan_never_generates_are_named() -> None:
+    codes = torch.tensor([[0, 2], [1, 2], [0, 0]])
+    table = Codes(torch.zeros(3, 1), torch.zeros(3, 1), codes, codes >= 0)
+    attributes = (RunAttribute("hat", ("no", "yes")), RunAttribute("digit", ("a", "b", "c", "d")))
+    assert never_seen(table, Objects((1, 8, 8), attributes)) == ["digit=b", "digit=d"]
 
 
 def test_the_command_on_its_card_repeats_the_fit_of_a_gan(gan_run: Path, tnp, tmp_path: Path) -> None:

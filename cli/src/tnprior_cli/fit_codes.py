@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from tnprior_cli.attributes import objects_of
+from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import pick_device
 from tnprior_cli.config import RunConfig
 from tnprior_cli.evaluation.judge import JUDGE, classifier_settings
@@ -45,7 +45,22 @@ def generated(
     count = count_generated(limit)
     total = count + max(1, count // 10)
     codes = read_generated(model, label_reader(data, config.seed, device, say), total, seed=config.seed)
+    absent = never_seen(codes, objects_of(data))
+    if absent:
+        say(
+            f"the model never generates {', '.join(absent)}; requests for it will be answered with something else"
+        )
     return FitCodes(codes.rows(slice(count)), codes.rows(slice(count, None)))
+
+
+def never_seen(codes: Codes, objects: Objects) -> list[str]:
+    """The labels that no object has, as `attribute=label`."""
+    return [
+        f"{attribute.name}={label}"
+        for column, attribute in zip(codes.codes.mT, objects.attributes, strict=True)
+        for code, label in enumerate(attribute.labels)
+        if not bool((column == code).any())
+    ]
 
 
 def count_generated(limit: int | None) -> int:
