@@ -259,7 +259,9 @@ def test_a_gan_is_fitted_to_what_it_generates_and_answers(gan_run: Path, tnp, tm
     answer = tnp("fit-prior", gan_run, "-o", run, *SMALL, *DIGIT)
     assert answer.code == 0, answer.err
     assert "of 600 objects that it generates" in answer.err
-    assert re.search(r"read off generated objects, by a classifier right on (0.9|1.0)\d\d of", answer.err)
+    assert re.search(
+        r"read off generated objects\n.*classifier: accuracy (0.9|1.0)\d\d on", answer.err, re.DOTALL
+    )
     before, after = (load_file(path / "model.safetensors") for path in (gan_run, run))
     kept = {name for name in before if name.startswith("generator.")}
     assert kept == {name for name in after if not name.startswith("prior.")}
@@ -301,6 +303,8 @@ def test_a_gan_without_attributes_is_told_to_name_some(gan_run: Path, tnp, tmp_p
     assert refused.code == 2
     assert "knows the density of its own codes" in refused.error
     assert "name some with -s data.attributes=NAME,NAME" in refused.error
+    refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", *DIGIT, "--missing", "0.999999")
+    assert (refused.code, "no label is observed" in refused.error) == (2, True)
     refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", "-s", "data.attributes=hat")
     assert "hat" in refused.error
     assert not (tmp_path / "fitted").exists()

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from tnprior_cli.attributes import Objects, objects_of
-from tnprior_cli.build import pick_device
 from tnprior_cli.config import RunConfig
-from tnprior_cli.evaluation.judge import JUDGE, classifier_settings
-from tnprior_cli.evaluation.subject import classifier_folder
+from tnprior_cli.errors import UsageError
+from tnprior_cli.evaluation.judge import JUDGE, classifier_settings, trained_classifier
 from tnprior_cli.training import split_validation
 from tnprior_data import Dataset
-from tnprior_eval import cached_classifier, quantize
+from tnprior_eval import quantize
 from tnprior_models import Codes, LabelReader, encode_dataset, read_generated
 
 GENERATED = 100_000
@@ -69,21 +68,16 @@ def count_generated(limit: int | None) -> int:
 
 
 def label_reader(data: Dataset, seed: int, device: str, say: Say) -> LabelReader:
-    """A classifier that learns from the labels that are observed, and is not the judge of `tnp eval`."""
-    objects = objects_of(data)
-    classifier, record = cached_classifier(
-        classifier_folder(),
-        data.x,
-        data.codes,
-        data.observed,
-        objects.label_counts,
-        names=objects.names,
-        settings=classifier_settings(data, seed=JUDGE + 1 + seed),
-        device=str(pick_device(device)),
-    )
-    say(
-        f"labels are read off generated objects, by a classifier right on {record.accuracy:.3f} of held-out labels"
-    )
+    """A classifier that learns from the labels that are observed, and is not the judge of `tnp eval`.
+
+    Raises:
+        UsageError: none is.
+    """
+    if not bool(data.observed.any()):
+        raise UsageError("no label is observed that a classifier could learn from; lower --missing")
+    say("labels are read off generated objects")
+    settings = classifier_settings(data, seed=JUDGE + 1 + seed)
+    classifier = trained_classifier(data, data.table, settings, device, say)
 
     def read(x: Tensor) -> Tensor:
         return classifier.answers(quantize(x))

@@ -1,8 +1,11 @@
 """The classifier that judges generated objects, trained on the real ones and kept for the next time."""
 
+from collections.abc import Callable
+
+from tnprior_cli.attributes import objects_of
 from tnprior_cli.build import pick_device
 from tnprior_cli.evaluation.subject import Subject, classifier_folder
-from tnprior_data import Dataset, card
+from tnprior_data import AttributeTable, Dataset, card
 from tnprior_eval import (
     Accuracy,
     AccuracyResult,
@@ -22,21 +25,28 @@ def judge(subject: Subject) -> Classifier:
 
     It never sees the model, and the model never sees the labels that were hidden from it.
     """
-    data = subject.judged_train
+    data, effort = subject.judged_train, subject.effort
+    settings = classifier_settings(data, steps=effort.classifier_steps, flip=effort.flip)
+    return trained_classifier(data, data.truth, settings, subject.device, subject.say)
+
+
+def trained_classifier(
+    data: Dataset, table: AttributeTable, settings: TrainingSettings, device: str, say: Callable[[str], None]
+) -> Classifier:
+    """A classifier of the images of `data`, trained on the known labels of a table of them and kept."""
+    objects = objects_of(data)
     classifier, record = cached_classifier(
         classifier_folder(),
         data.x,
-        data.truth.codes,
-        data.truth.observed,
-        subject.judged.label_counts,
-        names=subject.judged.names,
-        settings=classifier_settings(data, steps=subject.effort.classifier_steps, flip=subject.effort.flip),
-        device=str(pick_device(subject.device)),
-        progress=lambda p: subject.say(
-            f"classifier: step {p.step} of {p.steps}, accuracy {p.held_out_accuracy:.3f}"
-        ),
+        table.codes,
+        table.observed,
+        objects.label_counts,
+        names=objects.names,
+        settings=settings,
+        device=str(pick_device(device)),
+        progress=lambda p: say(f"classifier: step {p.step} of {p.steps}, accuracy {p.held_out_accuracy:.3f}"),
     )
-    subject.say(f"classifier: accuracy {record.accuracy:.3f} on {record.held_out} held-out training images")
+    say(f"classifier: accuracy {record.accuracy:.3f} on {record.held_out} held-out training images")
     return classifier
 
 
