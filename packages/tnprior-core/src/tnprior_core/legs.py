@@ -92,6 +92,17 @@ class LabelLegs:
         emission = _choose(self.log_emission, chosen)
         return log_total(log_likelihood.unsqueeze(2) + emission.unsqueeze(1), 3)
 
+    def exact_rows(self, chosen: Sequence[int], values: Tensor) -> Tensor:
+        """Rows (G', B, N) of labels that are known exactly, values (B, G'): each row is one column of the emission."""
+        codes = values.mT
+        if self.log_emission is None:
+            hit = codes.unsqueeze(2) == torch.arange(self.labels, device=values.device)
+            return torch.where(hit, 0.0, -torch.inf).to(values.dtype)
+        emission = _choose(self.log_emission, chosen)
+        code = codes.long().clamp(0, self.labels - 1)
+        found = emission.gather(2, code.unsqueeze(1).expand(-1, emission.shape[1], -1)).mT
+        return torch.where((code == codes).unsqueeze(2), found, -torch.inf)
+
 
 LegGroup = GaussianLegs | LabelLegs
 
@@ -203,13 +214,7 @@ def _exact_block(group: LegGroup, chosen: Sequence[int], exact: Exact) -> Block:
     values = exact.values.index_select(1, columns)
     # Replaced before any arithmetic: a NaN in an unknown cell must not reach a gradient.
     values = torch.where(known, values, torch.zeros_like(values))
-    if isinstance(group, GaussianLegs):
-        rows = group.exact_rows(chosen, values)
-    else:
-        codes = torch.arange(group.labels, device=values.device)
-        hit = values.mT.unsqueeze(2) == codes
-        one_hot = torch.where(hit, 0.0, -torch.inf).to(values.dtype)
-        rows = group.rows(chosen, one_hot)
+    rows = group.exact_rows(chosen, values)
     return Block(sites, torch.where(known.mT.unsqueeze(2), rows, torch.zeros_like(rows)))
 
 
