@@ -55,16 +55,21 @@ def test_the_networks_stay_and_the_prior_is_new(plain_run: Path, tnp, tmp_path: 
     assert "tnp fit-prior" in (tmp_path / "fitted" / "README.md").read_text()
 
 
-def test_the_command_on_its_card_repeats_a_fit(plain_run: Path, tnp, tmp_path: Path) -> None:
-    first, again = tmp_path / "fitted", tmp_path / "again"
-    more = ("--missing", "0.3", "--seed", "7", "-s", "prior.initialize=none", "-s", "fit.attribute_weight=2")
-    assert tnp("fit-prior", plain_run, "-o", first, *SMALL, *more).code == 0
+def assert_its_card_repeats(first: Path, again: Path, tnp) -> None:
+    """The command on the card of a run makes the same weights once more, to the bit."""
     card = (first / "README.md").read_text()
     (line,) = [line for line in card.splitlines() if line.startswith("tnp fit-prior")]
     words = [str(again) if word == "runs/again" else word for word in shlex.split(line)[1:]]
     assert tnp(*words).code == 0
     one, other = (load_file(run / "model.safetensors") for run in (first, again))
     assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_the_command_on_its_card_repeats_a_fit(plain_run: Path, tnp, tmp_path: Path) -> None:
+    first, again = tmp_path / "fitted", tmp_path / "again"
+    more = ("--missing", "0.3", "--seed", "7", "-s", "prior.initialize=none", "-s", "fit.attribute_weight=2")
+    assert tnp("fit-prior", plain_run, "-o", first, *SMALL, *more).code == 0
+    assert_its_card_repeats(first, again, tnp)
 
 
 def test_a_fitted_run_tells_updates_and_not_epochs(plain_run: Path, tnp, tmp_path: Path) -> None:
@@ -290,12 +295,7 @@ def test_labels_that_a_gan_never_generates_are_named() -> None:
 def test_the_command_on_its_card_repeats_the_fit_of_a_gan(gan_run: Path, tnp, tmp_path: Path) -> None:
     first, again = tmp_path / "fitted", tmp_path / "again"
     assert tnp("fit-prior", gan_run, "-o", first, *SMALL, *DIGIT, "-q").code == 0
-    card = (first / "README.md").read_text()
-    (line,) = [line for line in card.splitlines() if line.startswith("tnp fit-prior")]
-    words = [str(again) if word == "runs/again" else word for word in shlex.split(line)[1:]]
-    assert tnp(*words).code == 0
-    one, other = (load_file(run / "model.safetensors") for run in (first, again))
-    assert all((one[name] == other[name]).all() for name in one)
+    assert_its_card_repeats(first, again, tnp)
 
 
 def test_a_gan_without_attributes_is_told_to_name_some(gan_run: Path, tnp, tmp_path: Path) -> None:
@@ -303,7 +303,9 @@ def test_a_gan_without_attributes_is_told_to_name_some(gan_run: Path, tnp, tmp_p
     assert refused.code == 2
     assert "knows the density of its own codes" in refused.error
     assert "name some with -s data.attributes=NAME,NAME" in refused.error
-    refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", *DIGIT, "--missing", "0.999999")
+    refused = tnp(
+        "fit-prior", gan_run, "-o", tmp_path / "fitted", *DIGIT, "--missing", "0.999999", "--dry-run"
+    )
     assert (refused.code, "no label is observed" in refused.error) == (2, True)
     refused = tnp("fit-prior", gan_run, "-o", tmp_path / "fitted", "-s", "data.attributes=hat")
     assert "hat" in refused.error

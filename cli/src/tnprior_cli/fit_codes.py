@@ -7,7 +7,6 @@ from torch import Tensor
 
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.config import RunConfig
-from tnprior_cli.errors import UsageError
 from tnprior_cli.evaluation.judge import JUDGE, classifier_settings, trained_classifier
 from tnprior_cli.training import split_validation
 from tnprior_data import Dataset
@@ -68,13 +67,7 @@ def count_generated(limit: int | None) -> int:
 
 
 def label_reader(data: Dataset, seed: int, device: str, say: Say) -> LabelReader:
-    """A classifier that learns from the labels that are observed, and is not the judge of `tnp eval`.
-
-    Raises:
-        UsageError: none is.
-    """
-    if not bool(data.observed.any()):
-        raise UsageError("no label is observed that a classifier could learn from; lower --missing")
+    """A classifier that learns from the labels that are observed, and is not the judge of `tnp eval`."""
     say("labels are read off generated objects")
     settings = classifier_settings(data, seed=JUDGE + 1 + seed)
     classifier = trained_classifier(data, data.table, settings, device, say)

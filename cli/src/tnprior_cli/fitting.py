@@ -91,7 +91,7 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     """Checks everything that can be checked before the fit.
 
     Raises:
-        UsageError: a setting that a fit cannot change, the output place or the device.
+        UsageError: a setting that a fit cannot change, a gan without a label, the output place or the device.
         BadDataError: the run is damaged, unfinished, or its data are not what it was trained on.
     """
     place = str(pick_device(device))
@@ -106,6 +106,8 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     data = build_data(config.data, "train")
     source.check_data(data, attributes=config.data.attributes == source.config.data.attributes)
     planned = FitPlan(source, out, config, settings, data, place)
+    if planned.generates and not bool(data.observed.any()):
+        raise UsageError("no label is observed that a classifier could learn from; lower --missing")
     if isinstance(planned.model, Trains):
         planned.model.objectives()
     return planned

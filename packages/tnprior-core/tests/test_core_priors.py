@@ -13,6 +13,9 @@ from tnprior_core import (
     Exp,
     Gaussian,
     GaussianMixturePrior,
+    LabelLegs,
+    Legs,
+    Mixture,
     ShapeError,
     SiteError,
     Softplus,
@@ -341,3 +344,18 @@ def test_cuda(name):
     assert q.sample((3,), seed=1).device.type == "cuda"
     torch.testing.assert_close(q.mean.cpu(), r.mean)
     torch.testing.assert_close(prior().covariance().cpu(), here().covariance(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_known_label_of_a_mixture_is_one_column_of_its_emission():
+    """Against the sum over components written out, its gradient included; what is no label has probability zero."""
+    emission = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    emission = emission.log_softmax(1).requires_grad_()
+    weight = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64).log()
+    legs = Legs([Categorical("digit", ("a", "b", "c"))], [LabelLegs((0,), 3, emission.unsqueeze(0))])
+    p = Mixture(legs, weight, validate_args=False)
+    values = torch.tensor([[0.0], [2.0], [2.0], [3.0], [-1.0], [0.5]], dtype=torch.float64)
+    found, written = p.log_prob(values), (weight.unsqueeze(1) + emission).logsumexp(0)
+    torch.testing.assert_close(found[:3], written[[0, 2, 2]])
+    assert (found[3:] == -torch.inf).all()
+    slopes = [torch.autograd.grad(y, emission)[0] for y in (found[:3].sum(), written[[0, 2, 2]].sum())]
+    torch.testing.assert_close(*slopes)
