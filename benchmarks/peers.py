@@ -21,7 +21,7 @@ Calls = dict[str, Callable[[], object]]
 def missing(*modules: str) -> tuple[str, ...]:
     """One line for every module that is not installed."""
     return tuple(
-        f"{module} is not installed: left out (pip install hmmlearn pyro-ppl)"
+        f"{module} is not installed: left out (pip install hmmlearn pyro-ppl numba)"
         for module in modules
         if importlib.util.find_spec(module) is None
     )

@@ -39,7 +39,9 @@ def save(tables: Sequence[Table], settings: Settings, folder: Path) -> Path:
     """Write the tables to `folder/<device>-<date>.md` and return its path."""
     now = datetime.now(UTC)
     device = torch.cuda.get_device_name(settings.device) if settings.device.type == "cuda" else _processor()
-    found = {name: _version(name) for name in ("torch", "numpy", "hmmlearn", "pyro-ppl", "tnprior-core")}
+    found = {
+        name: _version(name) for name in ("torch", "numpy", "numba", "hmmlearn", "pyro-ppl", "tnprior-core")
+    }
     clock = "processor time on a busy machine" if settings.cpu_time else "wall time"
     lines = [
         f"# Benchmarks, {now:%Y-%m-%d %H:%M} UTC",

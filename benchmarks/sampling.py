@@ -12,6 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.straightforward import StraightforwardRing
 from benchmarks.timing import compete
 from tnprior_core import TensorRingPrior, TensorTrainPrior
+from tnprior_core.compiled import machine_code
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -35,30 +36,28 @@ def straightforward(settings: Settings, rank: int, *, lean: bool) -> Straightfor
 
 
 def _against_chain_rule(settings: Settings) -> Table:
-    rows = []
+    rows, loops = [], {"": True, ", without numba": False}
+    if peers.missing("numba") or settings.device.type != "cpu":
+        loops = {"": False}
     for rank in settings.ranks:
         with torch.no_grad():
-            prior = settings.prior(TensorRingPrior, rank)
-            p = prior()
             printed = straightforward(settings, rank, lean=False)
             lean = straightforward(settings, rank, lean=True)
-            found = compete(
-                {
-                    "first": lambda prior=prior: prior().sample((settings.draws,), seed=1),
-                    "again": lambda p=p: p.sample((settings.draws,), seed=1),
-                    "printed": lambda printed=printed: printed.sample(settings.batch),
-                    "lean": lambda lean=lean: lean.sample(settings.batch),
-                },
-                settings,
-            )
+            contest = {
+                "printed": lambda printed=printed: printed.sample(settings.batch),
+                "lean": lambda lean=lean: lean.sample(settings.batch),
+            }
+            for remark, fast in loops.items():
+                contest |= _ours(settings, rank, remark, fast=fast)
+            found = compete(contest, settings)
         each = {name: found[name].median / settings.batch for name in ("printed", "lean")}
-        for name, title in (("first", "first call"), ("again", "following calls")):
-            ours = found[name].median / settings.draws
+        for title in list(contest)[2:]:
+            ours = found[title].median / settings.draws
             rows.append(
                 (
                     str(rank),
                     title,
-                    str(found[name]),
+                    str(found[title]),
                     f"{ours * 1e6:.2f} us",
                     f"{each['printed'] * 1e6:.0f} us",
                     f"{each['lean'] * 1e6:.0f} us",
@@ -81,9 +80,26 @@ def _against_chain_rule(settings: Settings) -> Table:
         tuple(rows),
         (
             "The first call starts from the parameters: cores, tables, noise and values are all included. "
-            "A distribution keeps its tables for the following calls.",
+            "A distribution keeps its tables for the following calls. The chain rule starts from cores.",
+            *(peers.missing("numba") if settings.device.type == "cpu" else ()),
         ),
     )
+
+
+def _ours(settings: Settings, rank: int, remark: str, *, fast: bool) -> peers.Calls:
+    """Calls from parameters and from a distribution, with loops as machine code or with operations on tensors."""
+    prior = settings.prior(TensorRingPrior, rank)
+    p = prior()
+
+    def first() -> None:
+        with machine_code(fast):
+            prior().sample((settings.draws,), seed=1)
+
+    def following() -> None:
+        with machine_code(fast):
+            p.sample((settings.draws,), seed=1)
+
+    return {f"first call{remark}": first, f"following calls{remark}": following}
 
 
 def _against_peers(settings: Settings) -> Table:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy
 import torch
 from torch import Tensor
 
-from tnprior_core.parts import parts_for
+from tnprior_core.compiled import array, kernels
+from tnprior_core.scratch import empty
 
 __all__ = ["BLOCK", "Noise", "draw_noise", "fresh_seed"]
 
 BLOCK = 512
 """Samples per block; part of the meaning of a seed, so changing it changes every seeded sample."""
 
+_CPU = torch.device("cpu")
 _MASK = (1 << 64) - 1
 
 
@@ -48,30 +51,34 @@ def draw_noise(
     >>> bool((whole.uniform[:, 200:210] == part.uniform).all())
     True
     """
-    noise = Noise(torch.empty(uniforms, count), torch.empty(normals, count))
     start, stop = first // BLOCK, -(-(first + count) // BLOCK)
-
-    def fill(part: slice) -> None:
-        for index in range(start + part.start, start + part.stop):
-            block = _block(uniforms, normals, _hash(seed, stream, index))
-            begin, end = index * BLOCK - first, (index + 1) * BLOCK - first
-            inside = slice(max(-begin, 0), BLOCK - max(end - count, 0))
-            for whole, piece in zip(noise, block, strict=True):
-                whole[:, max(begin, 0) : end] = piece[:, inside]
-
-    in_parts = parts_for(noise.uniform.device)
-    in_parts(fill, stop - start, (uniforms + normals) * BLOCK // 4)
-    return noise
+    seeds = [_hash(seed, stream, block) for block in range(start, stop)]
+    skipped = first - start * BLOCK
+    uniform = empty("uniform", (uniforms, count), torch.float32, _CPU)
+    _draw_uniform(seeds, skipped, uniform)
+    blocks = empty("blocks", (len(seeds), normals, BLOCK), torch.float32, _CPU)
+    for block, its_seed in zip(blocks, seeds, strict=True):
+        block.normal_(generator=torch.Generator().manual_seed(its_seed))
+    normal = empty("normal", (normals, len(seeds) * BLOCK), torch.float32, _CPU)
+    normal.view(normals, len(seeds), BLOCK).copy_(blocks.transpose(0, 1))
+    return Noise(uniform, normal[:, skipped : skipped + count])
 
 
-def _block(uniforms: int, normals: int, seed: int) -> Noise:
-    generator = torch.Generator().manual_seed(seed)
-    normal = torch.randn(normals, BLOCK, generator=generator)
-    # Half of a raw number each; torch's own generator takes twice as long, and this is most of the noise.
-    raw = numpy.random.SFC64(seed).random_raw(uniforms * BLOCK // 2)
-    bits = torch.from_numpy(raw.view(numpy.int32)).view(uniforms, BLOCK)
-    # 24 bits are exact in single precision, the sums too: multiples of 2^-24 in [0, 1).
-    return Noise(torch.add(torch.tensor(0.5), bits >> 8, alpha=2.0**-24), normal)
+def _draw_uniform(seeds: Sequence[int], skipped: int, out: Tensor) -> None:
+    """Write multiples of 2^-24 in [0, 1), which single precision holds exactly, the sums too; (U, n).
+
+    Half of a raw number each; torch's own generator takes twice as long, and this is most of the noise.
+    """
+    sources, loops = [numpy.random.SFC64(seed) for seed in seeds], kernels(_CPU)
+    if loops is not None and sources:
+        states = numpy.stack([source.state["state"]["state"] for source in sources])
+        loops.fractions(states, skipped, BLOCK, array(out))
+        return
+    for index, source in enumerate(sources):
+        begin, end = index * BLOCK - skipped, min((index + 1) * BLOCK - skipped, out.shape[1])
+        inside = slice(max(-begin, 0), end - begin)
+        bits = torch.from_numpy(source.random_raw(len(out) * BLOCK // 2).view(numpy.int32)).view(-1, BLOCK)
+        torch.add(torch.tensor(0.5), bits[:, inside] >> 8, alpha=2.0**-24, out=out[:, max(begin, 0) : end])
 
 
 def _hash(*numbers: int) -> int:

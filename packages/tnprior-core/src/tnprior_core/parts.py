@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["Parts", "in_threads", "parts_for", "shares"]
+from tnprior_core.compiled import kernels
+
+__all__ = ["Parts", "in_threads", "parts_alone", "parts_for", "shares"]
 
 _CACHE = 1 << 17
 """Numbers worked on at once: half a megabyte stays in the cache of a core, and a call costs little beside the work."""
+_MACHINE = 1 << 20
+"""The same where loops are machine code and care for the cache themselves: few calls, for each may wait for the GIL."""
+_ALONE = (1 << 15) - 1
 _DEVICE = 1 << 26
 
 
@@ -40,7 +47,20 @@ def parts_for(device: torch.device) -> Parts:
     >>> found
     [0, 1, 2, 3, 4]
     """
-    return Parts(_CACHE if device.type == "cpu" else _DEVICE)
+    if device.type != "cpu":
+        return Parts(_DEVICE)
+    return Parts(_CACHE if kernels(device) is None else _MACHINE)
+
+
+def parts_alone(device: torch.device) -> Parts:
+    """Return `parts_for` with operations too small for torch to wake other threads, where loops are machine code.
+
+    Those would wait for more work, at full speed, for some milliseconds, and take the cores from what follows.
+
+    >>> parts_alone(torch.device("meta")) == parts_for(torch.device("meta"))
+    True
+    """
+    return Parts(_ALONE) if kernels(device) is not None else parts_for(device)
 
 
 def shares(count: int, *, least: int, most: int, grain: int, device: torch.device) -> list[slice]:
@@ -73,17 +93,25 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
     """
 
     def alone(part: slice) -> None:
-        with torch.no_grad():  # which is each thread's own
+        torch.get_num_threads()  # has a fresh thread take over the setting, before it is changed for this thread
+        with torch.no_grad(), _openmp().limit(limits=1):  # both are each thread's own
             work(part)
 
     workers = min(_workers(device), len(slices))
     if workers < 2:
-        for part in slices:
-            alone(part)
+        with torch.no_grad():
+            for part in slices:
+                work(part)
         return
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(alone, slices):
             pass
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    """What sets how many threads of OpenMP's a thread of ours may start: together they are as many as torch has."""
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def _workers(device: torch.device) -> int:

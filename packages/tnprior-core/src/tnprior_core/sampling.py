@@ -19,9 +19,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tnprior_core.compiled import array, kernels
 from tnprior_core.neighbours import rows_of, write_rows
-from tnprior_core.parts import parts_for
-from tnprior_core.tables import cumulate, look_up, numbered
+from tnprior_core.parts import parts_alone, parts_for
+from tnprior_core.scratch import empty
+from tnprior_core.tables import cumulate, look_up_between
 from tnprior_core.tree import BondTree
 from tnprior_core.walk import pick, walk_states
 
@@ -75,20 +77,16 @@ class SharedSampler:
 
     @torch.no_grad()
     def __init__(self, rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> None:
-        """Tabulate the components, and multiply the transfers, the smaller ones filled up with zeros."""
+        """Tabulate the components, and multiply the transfers, the smaller ones filled up."""
         self.count = len(cores)
         self.in_parts = parts_for(cores[0].device)
         by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
         for site, core in enumerate(cores):
             by_shape[core.shape].append(site)
         rank = max(max(core.shape[1:]) for core in cores)
-        transfers = cores[0].new_zeros(self.count, rank, rank)
-        self.groups: list[_Alike] = []
-        for (_, before, after), sites in by_shape.items():
-            alike, totals = self._tabulate(sites, rows, cores)
-            transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
-            self.groups.append(alike)
-        self.tree = BondTree(transfers, self.in_parts, closed=closed)
+        log_transfers = cores[0].new_full((self.count, rank, rank), -torch.inf)
+        self.groups = [self._tabulate(sites, rows, cores, log_transfers) for sites in by_shape.values()]
+        self.tree = BondTree(log_transfers, self.in_parts, closed=closed)
 
     @torch.no_grad()
     def prepare(self, draws: int, calls: int = 1) -> None:
@@ -99,28 +97,36 @@ class SharedSampler:
     def draw(self, uniform: Tensor) -> Tensor:
         """Return component indices (K, S) int32 from noise (at least 2 K + 1, S), as `draw_states`."""
         count = self.count
-        states = torch.empty(count, uniform.shape[1], dtype=torch.int32, device=uniform.device)
+        states = empty("states", (count, uniform.shape[1]), torch.int32, uniform.device)
         bonds = self.tree.draw(uniform[:count])
         for alike in self.groups:
             self._draw_components(alike, bonds, uniform[count + 1 : 2 * count + 1], states)
         return states
 
     def _tabulate(
-        self, sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor]
-    ) -> tuple[_Alike, Tensor]:
-        """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
+        self, sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], log_transfers: Tensor
+    ) -> _Alike:
+        """Tables of sites with cores of one shape, and in `log_transfers` their totals, summed over components."""
         states, before, after = cores[sites[0]].shape
         table = cores[0].new_empty(len(sites), before * after, states)
-        totals = table.new_empty(len(sites), before * after)
+        loops = kernels(table.device)
 
         def fill(part: slice) -> None:
-            weights = torch.stack([cores[k].flatten(1).mT for k in sites[part]])
-            weights *= torch.stack([rows[k] for k in sites[part]])
-            totals[part] = cumulate(weights)
-            table[part] = weights
+            numbers = sites[part]
+            core = torch.stack([cores[k].flatten(1) for k in numbers])
+            row = torch.cat([rows[k] for k in numbers])
+            if loops is None:
+                weights = core.mT.contiguous().mul_(row.unsqueeze(1))
+                totals = cumulate(weights)
+                table[part] = weights
+            else:
+                totals = core.new_empty(len(numbers), before * after)
+                loops.cumulate_components(*map(array, (core, row, table[part], totals)))
+            write_rows(log_transfers[:, :before, :after], numbers, totals.log().view(-1, before, after))
 
-        self.in_parts(fill, len(sites), table[0].numel() // 2)
-        return _Alike(sites, table, after), totals
+        in_parts = parts_alone(table.device)
+        in_parts(fill, len(sites), table[0].numel())
+        return _Alike(sites, table, after)
 
     def _draw_components(self, alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor) -> None:
         """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""
@@ -128,8 +134,8 @@ class SharedSampler:
         def draw(part: slice) -> None:
             sites, table = alike.sites[part], alike.table[part]
             before, after = rows_of(bonds, sites), rows_of(bonds[1:], sites)
-            edge = torch.add(numbered(after, table.shape[1]), before, alpha=alike.width)
             target = rows_of(states, sites)
-            write_rows(states, sites, look_up(table, edge, rows_of(uniform, sites), out=target))
+            look_up_between(table, before, after, alike.width, rows_of(uniform, sites), target)
+            write_rows(states, sites, target)
 
         self.in_parts(draw, len(alike.sites), bonds.shape[1])

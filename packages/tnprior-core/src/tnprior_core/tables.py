@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cumulate", "look_up", "numbered"]
+from tnprior_core.compiled import array, kernels
+
+__all__ = ["cumulate", "look_up", "look_up_between", "numbered"]
 
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
@@ -65,6 +67,31 @@ def look_up(table: Tensor, row: Tensor, level: Tensor, out: Tensor | None = None
         place.add_(passed if bits == torch.int32 else passed.int(), alpha=half)
         outcomes -= half
     return torch.sub(place.view(level.shape), row, alpha=size, out=out)
+
+
+def look_up_between(
+    table: Tensor, before: Tensor, after: Tensor, width: int, level: Tensor, out: Tensor
+) -> None:
+    """Write the outcomes of draws whose row is told by two indices, `before * width + after`, to `out`.
+
+    table
+        (n, R, N) from `cumulate`, contiguous: one table per site.
+    before, after, level, out
+        (n, S), as `row`, `level` and `out` of `look_up`.
+
+    >>> table = torch.tensor([[[0.0, 2.0], [1.0, 1.0]]])
+    >>> total, out = cumulate(table), torch.empty(1, 3, dtype=torch.int32)
+    >>> zero, after = torch.zeros_like(out), torch.tensor([[0, 1, 1]], dtype=torch.int32)
+    >>> look_up_between(table, zero, after, 2, torch.tensor([[0.2, 0.2, 0.5]]), out)
+    >>> out
+    tensor([[1, 0, 1]], dtype=torch.int32)
+    """
+    loops = kernels(table.device)
+    if loops is not None:
+        loops.search(array(table), array(before), array(after), width, array(level), array(out))
+        return
+    row = torch.add(numbered(after, table.shape[1]), before, alpha=width)
+    look_up(table, row, level, out=out)
 
 
 def numbered(index: Tensor, step: int) -> Tensor:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tnprior_core.parts import Parts
-from tnprior_core.tables import cumulate, look_up, numbered
+from tnprior_core.compiled import array, kernels
+from tnprior_core.parts import Parts, parts_alone
+from tnprior_core.scratch import empty
+from tnprior_core.tables import cumulate, look_up, look_up_between, numbered
 
 __all__ = ["BondTree"]
 
@@ -42,8 +44,8 @@ class _Halves:
 class BondTree:
     """The products of a chain, from the bottom to the top.
 
-    transfers
-        (K, m, m), non-negative; smaller matrices filled up with zeros.
+    log_transfers
+        (K, m, m) logarithms; smaller matrices filled up with minus infinity.
     in_parts
         from `parts.parts_for`.
 
@@ -51,14 +53,14 @@ class BondTree:
     ring that favour different closings cannot underflow.
     """
 
-    def __init__(self, transfers: Tensor, in_parts: Parts, *, closed: bool) -> None:
+    def __init__(self, log_transfers: Tensor, in_parts: Parts, *, closed: bool) -> None:
         """Build the products upwards."""
-        self.count, self.rank, self.in_parts, self.closed = *transfers.shape[:2], in_parts, closed
+        self.count, self.rank, self.in_parts, self.closed = *log_transfers.shape[:2], in_parts, closed
         self.drawn = 0
         self.rounds: list[_Halves] = []
-        nodes, span = transfers.log(), 1
+        nodes, span, alone = log_transfers, 1, parts_alone(log_transfers.device)
         while len(nodes) > 1:
-            halves, nodes = _multiply(nodes, span)
+            halves, nodes = _multiply(nodes, span, alone)
             self.rounds.append(halves)
             span *= 2
         weights = (nodes[0] - nodes[0].max()).exp()
@@ -67,7 +69,10 @@ class BondTree:
 
     def prepare(self, draws: int, calls: int = 1) -> None:
         """Get ready for so many draws in so many calls: tabulate what calls after the first draw enough from."""
-        if self._kept(self.drawn + draws - draws // max(calls, 1)):
+        each = draws // max(calls, 1)
+        # Machine code makes the table of one pair after the other in the cache, which many draws hardly notice.
+        passing = kernels(self.ends.device) is not None and each >= 2 * self.rank**2
+        if not passing and self._kept(self.drawn + draws - each):
             for halves in self.rounds:
                 if halves.table is None:
                     halves.table = self._tabulate(halves)
@@ -82,7 +87,7 @@ class BondTree:
         Changes nothing, so that several threads may draw at once.
         """
         draws, size = uniform.shape[1], 1 << len(self.rounds)
-        bonds = torch.empty(size + 1, draws, dtype=torch.int32, device=uniform.device)
+        bonds = empty("bonds", (size + 1, draws), torch.int32, uniform.device)
         bonds[0], end = self._draw_ends(uniform[0])
         for halves in self.rounds:
             # The last pair may reach beyond the chain; wherever it ends, that is the end of the chain.
@@ -107,20 +112,25 @@ class BondTree:
         starts, middles, stops = (
             bonds[at :: 2 * halves.span][:pairs] for at in (0, halves.span, 2 * halves.span)
         )
+        loops = kernels(uniform.device)
         shared = halves.table is not None or 2 * draws >= rank * rank
 
         def draw(part: slice) -> None:
             left, right = halves.left[part], halves.right[part]
-            start, stop = starts[part], stops[part]
-            if shared:
-                table = _products(left, right) if halves.table is None else halves.table[part]
-                row = torch.add(numbered(stop, rank * rank), start, alpha=rank)
-            else:
+            start, stop, level, middle = starts[part], stops[part], uniform[part], middles[part]
+            if not shared:
                 table = _rows(left, start) * _rows(right, stop)
-                row = torch.arange(len(table), dtype=torch.int32, device=table.device).view(start.shape)
-            if halves.table is None:
                 cumulate(table)
-            look_up(table, row, uniform[part], out=middles[part])
+                row = torch.arange(len(table), dtype=torch.int32, device=table.device).view(start.shape)
+                look_up(table, row, level, out=middle)
+            elif halves.table is not None:
+                look_up_between(halves.table[part], start, stop, rank, level, middle)
+            elif loops is not None:
+                loops.draw_middles(*map(array, (left, right, start, stop, level, middle)))
+            else:
+                table = _products(left, right)
+                cumulate(table)
+                look_up_between(table, start, stop, rank, level, middle)
 
         made = rank if halves.table is None and not shared else 4
         self.in_parts(draw, pairs, max(draws * made // 4, rank**3 // 4 if shared else 1))
@@ -136,8 +146,12 @@ class BondTree:
     def _tabulate(self, halves: _Halves) -> Tensor:
         pairs, rank = len(halves.left), self.rank
         table = halves.left.new_empty(pairs, rank * rank, rank)
+        loops = kernels(table.device)
 
         def fill(part: slice) -> None:
+            if loops is not None:
+                loops.tabulate_products(*map(array, (halves.left[part], halves.right[part], table[part])))
+                return
             products = _products(halves.left[part], halves.right[part])
             cumulate(products)
             table[part] = products
@@ -146,14 +160,25 @@ class BondTree:
         return table
 
 
-def _multiply(nodes: Tensor, span: int) -> tuple[_Halves, Tensor]:
+def _multiply(nodes: Tensor, span: int, in_parts: Parts) -> tuple[_Halves, Tensor]:
+    """Halves from neighbouring nodes (n, m, m), and the nodes one level up; all logarithms are of the nodes alone."""
     pairs, lowest = len(nodes) // 2, torch.finfo(nodes.dtype).min
-    left, right = nodes[0 : 2 * pairs : 2], nodes[1::2]
-    row, column = left.amax(2, keepdim=True).clamp_min(lowest), right.amax(1, keepdim=True).clamp_min(lowest)
-    left, right = (left - row).exp(), (right - column).exp()
-    product = (left @ right).log() + row + column
-    product = product - product.amax((1, 2), keepdim=True).clamp_min(lowest)
-    return _Halves(left, right.mT.contiguous(), span), torch.cat([product, nodes[2 * pairs :]])
+    evens, odds = nodes[0 : 2 * pairs : 2], nodes[1 : 2 * pairs : 2]
+    halves, products = _Halves(torch.empty_like(odds), torch.empty_like(odds), span), torch.empty_like(odds)
+
+    def fill(part: slice) -> None:
+        left, right = evens[part], odds[part]
+        row, column = (
+            left.amax(2, keepdim=True).clamp_min(lowest),
+            right.amax(1, keepdim=True).clamp_min(lowest),
+        )
+        left, right = (left - row).exp(), (right - column).exp()
+        product = (left @ right).log() + row + column
+        products[part] = product - product.amax((1, 2), keepdim=True).clamp_min(lowest)
+        halves.left[part], halves.right[part] = left, right.mT
+
+    in_parts(fill, pairs, nodes[0].numel())
+    return halves, torch.cat([products, nodes[2 * pairs :]]) if len(nodes) % 2 else products
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:

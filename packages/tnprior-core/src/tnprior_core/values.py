@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tnprior_core.compiled import array, draws_ahead, kernels
 from tnprior_core.knowledge import Knowledge, SoftLabels, SoftNormal
 from tnprior_core.legs import Block, GaussianLegs, LabelLegs, LegGroup
 from tnprior_core.neighbours import rows_of, write_rows
@@ -15,6 +16,7 @@ from tnprior_core.noise import BLOCK, Noise, draw_noise
 from tnprior_core.normal import truncated_draw
 from tnprior_core.parts import in_threads, parts_for, shares
 from tnprior_core.sampling import pick
+from tnprior_core.scratch import lent
 from tnprior_core.tables import numbered
 
 if TYPE_CHECKING:
@@ -54,13 +56,15 @@ def _draw_alike(
     """Samples (count, K) that share their evidence."""
     like, width = p._like(), len(p.legs.sites)
     values = like.new_empty(width, count)
+    draws_ahead(count * width, like.device)
     least = min(-(-_WORTH_A_THREAD // (width * BLOCK)) * BLOCK, _AT_ONCE)
     slices = shares(count, least=least, most=_AT_ONCE, grain=BLOCK, device=like.device)
     p._prepare_draws(blocks, count, len(slices))
 
     def draw(part: slice) -> None:
-        noise = draw_noise(uniforms, width, part.stop - part.start, seed=seed, first=first + part.start)
-        _draw(p, blocks, noise, None, values[:, part])
+        with lent():
+            noise = draw_noise(uniforms, width, part.stop - part.start, seed=seed, first=first + part.start)
+            _draw(p, blocks, noise, None, values[:, part])
 
     in_threads(draw, slices, like.device)
     return values.mT
@@ -98,18 +102,28 @@ def _draw_group(
 
 def _draw_normals(group: GaussianLegs, states: Tensor, normal: Tensor, values: Tensor) -> None:
     """Values `mu_s + sigma_s eps` of all sites of a group, given their components."""
-    mean, sigma = group.mean.flatten(), group.log_sigma.exp().flatten()
+    sigma = group.log_sigma.exp()
 
     def fill(part: slice) -> None:
-        sites, start = group.sites[part], part.start * group.states
-        component = numbered(rows_of(states, sites), group.states)
-        flat, drawn = component.flatten(), rows_of(values, sites)
-        scaled = sigma[start:].index_select(0, flat).view(component.shape).mul_(rows_of(normal, sites))
-        torch.add(scaled, mean[start:].index_select(0, flat).view(component.shape), out=drawn)
+        sites = group.sites[part]
+        drawn = rows_of(values, sites)
+        _place(group.mean[part], sigma[part], rows_of(states, sites), rows_of(normal, sites), drawn)
         write_rows(values, sites, drawn)
 
     in_parts = parts_for(states.device)
     in_parts(fill, len(group.sites), states.shape[1])
+
+
+def _place(mean: Tensor, sigma: Tensor, states: Tensor, normal: Tensor, out: Tensor) -> None:
+    """Means and deviations (n, N), the others (n, S)."""
+    loops = kernels(states.device)
+    if loops is not None:
+        loops.place(*map(array, (mean, sigma, states, normal, out)))
+        return
+    component = numbered(states, mean.shape[1])
+    flat = component.flatten()
+    scaled = sigma.flatten().index_select(0, flat).view(component.shape).mul_(normal)
+    torch.add(scaled, mean.flatten().index_select(0, flat).view(component.shape), out=out)
 
 
 def _draw_soft(
