@@ -147,13 +147,18 @@ def _search(flat, first, outcomes, before, after, width, level, out):
 def _cumulate_products(left, right, table):
     """`A[a, b] C[c, b]` (m m, m) as distribution functions over b: left (m, m), right (m, m)."""
     rank = len(left)
-    tiny = numpy.finfo(table.dtype).tiny
+    tiny, running = numpy.finfo(table.dtype).tiny, numpy.empty(rank)
+    turned = right.T.copy()  # the sums of all c grow side by side
     for a in range(rank):
+        rows = table[a * rank : (a + 1) * rank]
+        running[:] = 0.0
+        for b in range(rank):
+            factor, others = left[a, b], turned[b]
+            for c in range(rank):
+                running[c] += float64(factor * others[c])
+                rows[c, b] = running[c]
         for c in range(rank):
-            out, total = table[a * rank + c], 0.0
-            for b in range(rank):
-                total += float64(left[a, b] * right[c, b])
-                out[b] = total
+            out = rows[c]
             divisor = max(out[rank - 1], tiny)
             for b in range(rank):
                 out[b] /= divisor
