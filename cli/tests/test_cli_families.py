@@ -15,6 +15,7 @@ from tnprior_cli.settings import resolve
 from tnprior_cli.training import weighed_by_share
 from tnprior_models import (
     GAN,
+    BatchDeviation,
     ClippedWasserstein,
     ConvCritic,
     ConvDecoder,
@@ -127,6 +128,16 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     fine = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", "gan.labels=judged"]), DIGITS)
     assert (type(fine.critic), type(fine.generator[0])) == (FineCritic, ConvDecoder)
     assert fine.labels == JudgedLabels()
+    compares = (False, True)
+    found = [
+        build_family(
+            resolve("digits", [*PLAYED, "gan.networks=fine", f"gan.compares={wanted}".lower()]), DIGITS
+        )
+        for wanted in compares
+    ]
+    assert (
+        tuple(any(isinstance(m, BatchDeviation) for m in gan.critic.modules()) for gan in found) == compares
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["model.family=cvae", "model.attribute_lead_updates=3"], "a cvae has one weight of its labels"),
         (["model.attribute_lead=0.5"], "model.attribute_lead = 0.5"),
         (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
+        (["gan.compares=true", *GAN], "only the fine critic compares"),
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),
         (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),

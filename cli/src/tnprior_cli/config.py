@@ -168,6 +168,9 @@ class GanSection(Section):
             description="generator and critic of TRIP, or the decoder of a vae and a critic that sees every pixel"
         ),
     ] = "trip"
+    compares: Annotated[
+        bool, Field(description="whether the fine critic sees how much the objects of a batch differ")
+    ] = False
     doubling: Annotated[
         Literal["transposed", "shuffled"],
         Field(
@@ -239,6 +242,10 @@ class RunConfig(Section):
         prior, train = self.prior, self.train
         if self.gan.networks == "fine" and self.gan.doubling != "transposed":
             raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
+        if self.gan.networks != "fine" and self.gan.compares:
+            raise ValueError(
+                "only the fine critic compares the objects of a batch; set gan.compares to false, or gan.networks"
+            )
         if self.gan.betas is not None and self.gan.game == "wgan":
             raise ValueError("a wgan learns by RMSprop, which has no betas; set gan.betas to none")
         if self.gan.labels == "judged" and self.gan.label_weight != 1:

@@ -149,7 +149,9 @@ def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Mo
 def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:
     size, width, hidden = config.model.latents, config.model.width, config.model.hidden
     decoder = ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden)
-    critic = FineCritic(objects.shape, labels=_label_count(objects), width=width)
+    critic = FineCritic(
+        objects.shape, labels=_label_count(objects), width=width, compares=config.gan.compares
+    )
     return nn.Sequential(decoder, nn.Sigmoid()), critic
 
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from tnprior_models import ImageShapeError, ModelError
 from tnprior_models.nets import (
+    BatchDeviation,
     ConvCritic,
     ConvGenerator,
     DenseCritic,
@@ -78,6 +79,35 @@ def test_a_fine_critic_skips_no_pixel_at_first_and_halves_afterwards():
         *[(4, 2, 16), (4, 2, 32), (4, 2, 32), (4, 2, 32)],
     ]
     assert FineCritic((1, 28, 28), width=8).dense.in_features == 32 * 7 * 7
+
+
+def test_the_deviation_of_a_batch_is_that_of_its_definition():
+    x = torch.randn(5, 3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = BatchDeviation()(x)
+    assert torch.equal(found[:, :3], x)
+    torch.testing.assert_close(
+        found[:, 3], torch.full((5, 4, 2), float(x.numpy().std(0).mean()), dtype=x.dtype)
+    )
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_critic_that_compares_can_be_trained_on_one_object_many_times(size):
+    torch.manual_seed(0)
+    critic = FineCritic((1, 8, 8), labels=2, width=4, compares=True)
+    x = torch.rand(1, 1, 8, 8).expand(size, -1, -1, -1).clone().requires_grad_()
+    score = critic(x)
+    assert score.shape == (size, 3)
+    score.sum().backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in [x, *critic.parameters()])
+
+
+def test_a_critic_that_compares_tells_one_object_from_many():
+    """Two batches with an image in common: its score differs with its company, and not otherwise."""
+    torch.manual_seed(0)
+    critic, x = FineCritic((1, 8, 8), width=4, compares=True), torch.rand(6, 1, 8, 8)
+    one, many, turned = critic(x[:1].expand(6, -1, -1, -1))[0], critic(x)[0], critic(x.flip(0))[-1]
+    assert not torch.allclose(one, many)
+    torch.testing.assert_close(many, turned)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ from tnprior_models.losses import (
 )
 from tnprior_models.multimodal import MultimodalVAE
 from tnprior_models.nets import (
+    BatchDeviation,
     ConvCritic,
     ConvDecoder,
     ConvEncoder,
@@ -102,6 +103,7 @@ __all__ = [
     "VAE",
     "Alignment",
     "Batch",
+    "BatchDeviation",
     "Bernoulli",
     "BoundsLikelihood",
     "Callback",

@@ -1,5 +1,6 @@
 """Networks: tensors in, tensors out; no losses, no priors."""
 
+from tnprior_models.nets.batch_deviation import BatchDeviation
 from tnprior_models.nets.bounded import floor_softly, limit_softly
 from tnprior_models.nets.conv_critic import ConvCritic, PixelLayerNorm, image_layer_norm
 from tnprior_models.nets.conv_decoder import ConvDecoder
@@ -13,6 +14,7 @@ from tnprior_models.nets.label_codes import DenseCode, LabelCode, LabelExperts
 from tnprior_models.nets.pyramid import Pyramid
 
 __all__ = [
+    "BatchDeviation",
     "ConvCritic",
     "ConvDecoder",
     "ConvEncoder",

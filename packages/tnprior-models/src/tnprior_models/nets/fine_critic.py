@@ -7,6 +7,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tnprior_models.nets.batch_deviation import BatchDeviation
 from tnprior_models.nets.conv_features import require_shape
 from tnprior_models.nets.pyramid import WIDEST, Pyramid
 
@@ -24,6 +25,8 @@ class FineCritic(nn.Module):
         image_shape: (C, H, W), 1 or 3 channels, sides of at least 8.
         labels: L, labels of all attributes together.
         width: channels after the first convolution.
+        compares: whether it sees how much the objects of a batch differ (`BatchDeviation`), before a last 3x3
+            convolution.
 
     Raises:
         ModelError: an image shape or width that cannot be served.
@@ -33,7 +36,9 @@ class FineCritic(nn.Module):
     torch.Size([5, 3])
     """
 
-    def __init__(self, image_shape: tuple[int, ...], *, labels: int = 0, width: int = 32) -> None:
+    def __init__(
+        self, image_shape: tuple[int, ...], *, labels: int = 0, width: int = 32, compares: bool = False
+    ) -> None:
         super().__init__()
         self.image_shape = Pyramid(tuple(image_shape), width).image_shape
         channels, height, breadth = self.image_shape
@@ -44,6 +49,9 @@ class FineCritic(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        if compares:
+            last = widths[-1]
+            layers += [BatchDeviation(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2)]
         self.convolutions = nn.Sequential(*layers)
         self.dense = nn.Linear(widths[-1] * height * breadth, 1 + labels)
 
