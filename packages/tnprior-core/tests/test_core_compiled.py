@@ -131,6 +131,9 @@ def test_memory_is_lent_to_one_thread_at_a_time_and_not_kept_beyond_measure(monk
         with ThreadPoolExecutor(1) as pool:
             other = pool.submit(scratch.empty, "states", (2, 3), torch.int32, CPU).result()
         assert other.data_ptr() != mine.data_ptr()
+        with scratch.lent():
+            assert scratch.empty("states", (2, 3), torch.int32, CPU).data_ptr() != mine.data_ptr()
+        assert scratch.empty("states", (2, 3), torch.int32, CPU).data_ptr() == mine.data_ptr()
     assert scratch.empty("states", (2, 3), torch.int32, CPU).data_ptr() != mine.data_ptr()
     monkeypatch.setattr(scratch, "_KEPT", 0)
     monkeypatch.setattr(scratch._Pool, "idle", [])

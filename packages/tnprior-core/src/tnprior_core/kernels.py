@@ -15,7 +15,7 @@ import numba
 import numpy
 from numba import float32, float64, int32, uint32, uint64
 
-__all__ = ["cumulate_components", "draw_middles", "fractions", "place", "search"]
+__all__ = ["cumulate_components", "draw_middles", "fractions", "place", "search", "tabulate_products"]
 
 _BLOCK = 512
 """Draws searched side by side: their searches do not wait for each other, and their places stay in the first cache."""

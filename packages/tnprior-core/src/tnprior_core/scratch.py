@@ -30,11 +30,11 @@ def lent() -> Iterator[None]:
         memory = _Pool.idle.pop()
     except IndexError:
         memory = {}
-    _Pool.mine.memory = memory
+    outer, _Pool.mine.memory = getattr(_Pool.mine, "memory", None), memory
     try:
         yield
     finally:
-        del _Pool.mine.memory
+        _Pool.mine.memory = outer
         if sum(part.nbytes for part in memory.values()) <= _KEPT:
             _Pool.idle.append(memory)
 
