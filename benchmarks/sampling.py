@@ -36,33 +36,30 @@ def straightforward(settings: Settings, rank: int, *, lean: bool) -> Straightfor
 
 
 def _against_chain_rule(settings: Settings) -> Table:
-    rows, loops = [], {"": True, ", without numba": False}
-    if peers.missing("numba") or settings.device.type != "cpu":
-        loops = {"": False}
+    rows, without = [], peers.missing("numba") if settings.device.type == "cpu" else ()
     for rank in settings.ranks:
         with torch.no_grad():
-            printed = straightforward(settings, rank, lean=False)
-            lean = straightforward(settings, rank, lean=True)
-            contest = {
-                "printed": lambda printed=printed: printed.sample(settings.batch),
-                "lean": lambda lean=lean: lean.sample(settings.batch),
+            chain = {
+                name: straightforward(settings, rank, lean=lean)
+                for name, lean in (("printed", False), ("lean", True))
             }
-            for remark, fast in loops.items():
-                contest |= _ours(settings, rank, remark, fast=fast)
-            found = compete(contest, settings)
-        each = {name: found[name].median / settings.batch for name in ("printed", "lean")}
-        for title in list(contest)[2:]:
-            ours = found[title].median / settings.draws
+            compiled = settings.device.type == "cpu" and not without
+            ours = _ours(settings, rank, ", without numba" if compiled else "", fast=False)
+            if compiled:
+                ours = _ours(settings, rank, "", fast=True) | ours
+            calls = {name: lambda ring=ring: ring.sample(settings.batch) for name, ring in chain.items()}
+            found = compete(ours | calls, settings)
+        each = {name: found[name].median / settings.batch for name in chain}
+        for title in ours:
+            one = found[title].median / settings.draws
             rows.append(
                 (
                     str(rank),
                     title,
                     str(found[title]),
-                    f"{ours * 1e6:.2f} us",
-                    f"{each['printed'] * 1e6:.0f} us",
-                    f"{each['lean'] * 1e6:.0f} us",
-                    f"{each['printed'] / ours:.0f}x",
-                    f"{each['lean'] / ours:.0f}x",
+                    f"{one * 1e6:.2f} us",
+                    *(f"{time * 1e6:.0f} us" for time in each.values()),
+                    *(f"{time / one:.0f}x" for time in each.values()),
                 )
             )
     return Table(
@@ -81,7 +78,7 @@ def _against_chain_rule(settings: Settings) -> Table:
         (
             "The first calls include the tables, and cores, too, if they start from parameters; a distribution keeps "
             "both for the calls that follow. The chain rule starts from cores.",
-            *(peers.missing("numba") if settings.device.type == "cpu" else ()),
+            *without,
         ),
     )
 

@@ -244,7 +244,8 @@ class RunConfig(Section):
             raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
         if self.gan.networks != "fine" and self.gan.compares:
             raise ValueError(
-                "only the fine critic compares the objects of a batch; set gan.compares to false, or gan.networks"
+                "only the fine critic compares the objects of a batch; set gan.compares to false or gan.networks to "
+                "fine"
             )
         if self.gan.betas is not None and self.gan.game == "wgan":
             raise ValueError("a wgan learns by RMSprop, which has no betas; set gan.betas to none")

@@ -201,6 +201,16 @@ def test_slices_of_threads(count, lengths, threads):
     assert [at for part in found for at in range(count)[part]] == list(range(count))
 
 
+def test_threads_of_ours_start_no_more_of_torchs(threads):
+    threads(2)
+    found = []
+    in_threads(
+        lambda _: found.append(torch.get_num_threads()), [slice(0, 2), slice(2, 4)], torch.device("cpu")
+    )
+    assert found == [1, 1]
+    assert torch.get_num_threads() == 2
+
+
 def test_what_a_thread_raises_is_raised(threads):
     threads(2)
 

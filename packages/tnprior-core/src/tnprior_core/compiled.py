@@ -13,7 +13,7 @@ import torch
 __all__ = ["array", "draws_ahead", "kernels", "machine_code"]
 
 _WORTH_COMPILING = 1 << 24
-"""Values, half a second without machine code: as long as numba takes to be imported, so nothing is lost by waiting."""
+"""Values, half a second without machine code: about as long as numba takes to be imported, so little is lost."""
 
 
 class _Process:

@@ -10,15 +10,10 @@ from functools import cache
 import torch
 from threadpoolctl import ThreadpoolController
 
-from tnprior_core.compiled import kernels
-
-__all__ = ["Parts", "in_threads", "parts_alone", "parts_for", "shares"]
+__all__ = ["Parts", "in_threads", "parts_for", "shares"]
 
 _CACHE = 1 << 17
 """Numbers worked on at once: half a megabyte stays in the cache of a core, and a call costs little beside the work."""
-_MACHINE = 1 << 20
-"""The same where loops are machine code and care for the cache themselves: few calls, for each may wait for the GIL."""
-_ALONE = (1 << 15) - 1
 _DEVICE = 1 << 26
 
 
@@ -47,20 +42,7 @@ def parts_for(device: torch.device) -> Parts:
     >>> found
     [0, 1, 2, 3, 4]
     """
-    if device.type != "cpu":
-        return Parts(_DEVICE)
-    return Parts(_CACHE if kernels(device) is None else _MACHINE)
-
-
-def parts_alone(device: torch.device) -> Parts:
-    """Return `parts_for` with operations too small for torch to wake other threads, where loops are machine code.
-
-    Those would wait for more work, at full speed, for some milliseconds, and take the cores from what follows.
-
-    >>> parts_alone(torch.device("meta")) == parts_for(torch.device("meta"))
-    True
-    """
-    return Parts(_ALONE) if kernels(device) is not None else parts_for(device)
+    return Parts(_CACHE if device.type == "cpu" else _DEVICE)
 
 
 def shares(count: int, *, least: int, most: int, grain: int, device: torch.device) -> list[slice]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tnprior_core.compiled import array, kernels
 from tnprior_core.neighbours import rows_of, write_rows
-from tnprior_core.parts import parts_alone, parts_for
+from tnprior_core.parts import parts_for
 from tnprior_core.scratch import empty
 from tnprior_core.tables import cumulate, look_up_between
 from tnprior_core.tree import BondTree
@@ -77,16 +77,20 @@ class SharedSampler:
 
     @torch.no_grad()
     def __init__(self, rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> None:
-        """Tabulate the components, and multiply the transfers, the smaller ones filled up."""
+        """Tabulate the components, and multiply the transfers, the smaller ones filled up with zeros."""
         self.count = len(cores)
         self.in_parts = parts_for(cores[0].device)
         by_shape: defaultdict[torch.Size, list[int]] = defaultdict(list)
         for site, core in enumerate(cores):
             by_shape[core.shape].append(site)
         rank = max(max(core.shape[1:]) for core in cores)
-        log_transfers = cores[0].new_full((self.count, rank, rank), -torch.inf)
-        self.groups = [self._tabulate(sites, rows, cores, log_transfers) for sites in by_shape.values()]
-        self.tree = BondTree(log_transfers, self.in_parts, closed=closed)
+        transfers = cores[0].new_zeros(self.count, rank, rank)
+        self.groups: list[_Alike] = []
+        for (_, before, after), sites in by_shape.items():
+            alike, totals = self._tabulate(sites, rows, cores)
+            transfers[alike.sites, :before, :after] = totals.view(-1, before, after)
+            self.groups.append(alike)
+        self.tree = BondTree(transfers, self.in_parts, closed=closed)
 
     @torch.no_grad()
     def prepare(self, draws: int, calls: int = 1) -> None:
@@ -104,29 +108,26 @@ class SharedSampler:
         return states
 
     def _tabulate(
-        self, sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor], log_transfers: Tensor
-    ) -> _Alike:
-        """Tables of sites with cores of one shape, and in `log_transfers` their totals, summed over components."""
+        self, sites: list[int], rows: Sequence[Tensor], cores: Sequence[Tensor]
+    ) -> tuple[_Alike, Tensor]:
+        """Tables of sites with cores of one shape, and their totals: the sum over components is the transfer."""
         states, before, after = cores[sites[0]].shape
         table = cores[0].new_empty(len(sites), before * after, states)
+        totals = table.new_empty(len(sites), before * after)
         loops = kernels(table.device)
 
         def fill(part: slice) -> None:
-            numbers = sites[part]
-            core = torch.stack([cores[k].flatten(1) for k in numbers])
-            row = torch.cat([rows[k] for k in numbers])
-            if loops is None:
-                weights = core.mT.contiguous().mul_(row.unsqueeze(1))
-                totals = cumulate(weights)
-                table[part] = weights
-            else:
-                totals = core.new_empty(len(numbers), before * after)
-                loops.cumulate_components(*map(array, (core, row, table[part], totals)))
-            write_rows(log_transfers[:, :before, :after], numbers, totals.log().view(-1, before, after))
+            core = torch.stack([cores[k].flatten(1) for k in sites[part]])
+            row = torch.cat([rows[k] for k in sites[part]])
+            if loops is not None:
+                loops.cumulate_components(*map(array, (core, row, table[part], totals[part])))
+                return
+            weights = core.mT.contiguous().mul_(row.unsqueeze(1))
+            totals[part] = cumulate(weights)
+            table[part] = weights
 
-        in_parts = parts_alone(table.device)
-        in_parts(fill, len(sites), table[0].numel())
-        return _Alike(sites, table, after)
+        self.in_parts(fill, len(sites), table[0].numel() // 2)
+        return _Alike(sites, table, after), totals
 
     def _draw_components(self, alike: _Alike, bonds: Tensor, uniform: Tensor, states: Tensor) -> None:
         """Draw the components of some sites, given the bonds (K + 1, S), into their rows of `states` (K, S)."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tnprior_core.compiled import array, kernels
-from tnprior_core.parts import Parts, parts_alone
+from tnprior_core.parts import Parts
 from tnprior_core.scratch import empty
 from tnprior_core.tables import cumulate, look_up, look_up_between, numbered
 
@@ -44,8 +44,8 @@ class _Halves:
 class BondTree:
     """The products of a chain, from the bottom to the top.
 
-    log_transfers
-        (K, m, m) logarithms; smaller matrices filled up with minus infinity.
+    transfers
+        (K, m, m), non-negative; smaller matrices filled up with zeros.
     in_parts
         from `parts.parts_for`.
 
@@ -53,14 +53,14 @@ class BondTree:
     ring that favour different closings cannot underflow.
     """
 
-    def __init__(self, log_transfers: Tensor, in_parts: Parts, *, closed: bool) -> None:
+    def __init__(self, transfers: Tensor, in_parts: Parts, *, closed: bool) -> None:
         """Build the products upwards."""
-        self.count, self.rank, self.in_parts, self.closed = *log_transfers.shape[:2], in_parts, closed
+        self.count, self.rank, self.in_parts, self.closed = *transfers.shape[:2], in_parts, closed
         self.drawn = 0
         self.rounds: list[_Halves] = []
-        nodes, span, alone = log_transfers, 1, parts_alone(log_transfers.device)
+        nodes, span = transfers.log(), 1
         while len(nodes) > 1:
-            halves, nodes = _multiply(nodes, span, alone)
+            halves, nodes = _multiply(nodes, span)
             self.rounds.append(halves)
             span *= 2
         weights = (nodes[0] - nodes[0].max()).exp()
@@ -160,25 +160,14 @@ class BondTree:
         return table
 
 
-def _multiply(nodes: Tensor, span: int, in_parts: Parts) -> tuple[_Halves, Tensor]:
-    """Halves from neighbouring nodes (n, m, m), and the nodes one level up; all logarithms are of the nodes alone."""
+def _multiply(nodes: Tensor, span: int) -> tuple[_Halves, Tensor]:
     pairs, lowest = len(nodes) // 2, torch.finfo(nodes.dtype).min
-    evens, odds = nodes[0 : 2 * pairs : 2], nodes[1 : 2 * pairs : 2]
-    halves, products = _Halves(torch.empty_like(odds), torch.empty_like(odds), span), torch.empty_like(odds)
-
-    def fill(part: slice) -> None:
-        left, right = evens[part], odds[part]
-        row, column = (
-            left.amax(2, keepdim=True).clamp_min(lowest),
-            right.amax(1, keepdim=True).clamp_min(lowest),
-        )
-        left, right = (left - row).exp(), (right - column).exp()
-        product = (left @ right).log() + row + column
-        products[part] = product - product.amax((1, 2), keepdim=True).clamp_min(lowest)
-        halves.left[part], halves.right[part] = left, right.mT
-
-    in_parts(fill, pairs, nodes[0].numel())
-    return halves, torch.cat([products, nodes[2 * pairs :]]) if len(nodes) % 2 else products
+    left, right = nodes[0 : 2 * pairs : 2], nodes[1::2]
+    row, column = left.amax(2, keepdim=True).clamp_min(lowest), right.amax(1, keepdim=True).clamp_min(lowest)
+    left, right = (left - row).exp(), (right - column).exp()
+    product = (left @ right).log() + row + column
+    product = product - product.amax((1, 2), keepdim=True).clamp_min(lowest)
+    return _Halves(left, right.mT.contiguous(), span), torch.cat([product, nodes[2 * pairs :]])
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
