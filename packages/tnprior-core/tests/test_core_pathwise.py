@@ -225,7 +225,7 @@ def test_what_has_a_path():
     assert prior().has_rsample is True
     labels = prior().marginal(["a", "b"])
     assert labels.has_rsample is False
-    with pytest.raises(QueryError, match="continuous site to follow"):
+    with pytest.raises(QueryError, match="expected a continuous site"):
         labels.rsample((2,))
     z = prior().rsample((4,), seed=0)
     assert (

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from tnprior_core import (
 )
 from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.noise import draw_noise
-from tnprior_core.parts import in_threads, parts_for, shares
+from tnprior_core.parts import in_threads, once_in_threads, parts_for, shares
 from tnprior_core.sampling import SharedSampler, draw_states, pick
 from tnprior_core.tables import cumulate, look_up
 
@@ -219,6 +221,45 @@ def test_what_a_thread_raises_is_raised(threads):
 
     with pytest.raises(ValueError, match="part 0"):
         in_threads(fail, [slice(0, 2), slice(2, 4)], torch.device("cpu"))
+
+
+def test_what_threads_share_is_made_once_and_awaited():
+    made, seen = [], []
+
+    def make():
+        time.sleep(0.02)
+        made.append(1)
+
+    done = once_in_threads(make)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(lambda: (done(), seen.append(list(made))))
+    assert seen == [[1]] * 4
+
+
+def test_what_threads_share_is_tried_again_after_an_error():
+    made = []
+
+    def make():
+        made.append(1)
+        if len(made) == 1:
+            raise ValueError("the first time")
+
+    done = once_in_threads(make)
+    with pytest.raises(ValueError, match="the first time"):
+        done()
+    done()
+    done()
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("components", [2, 200])
+def test_tables_made_beside_the_noise_or_before_it_give_the_samples_of_one_thread(components, threads):
+    prior = TensorRingPrior([Gaussian(f"z{k}", components) for k in range(40)], rank=10)
+    threads(1)
+    expected = prior().sample((8000,), seed=1)
+    threads(2)
+    assert torch.equal(prior().sample((8000,), seed=1), expected)
 
 
 @pytest.mark.parametrize("numbers", [[0], [1, 2, 3], [0, 2, 3], [1, 3, 2, 4], [2, 1]])

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Parts", "in_threads", "parts_for", "shares"]
+__all__ = ["Parts", "in_threads", "once_in_threads", "parts_for", "shares"]
 
 _CACHE = 1 << 17
 """Numbers worked on at once: half a megabyte stays in the cache of a core, and a call costs little beside the work."""
@@ -88,6 +89,27 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(alone, slices):
             pass
+
+
+def once_in_threads(work: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that any thread may call: it returns when `work` is done, which the first caller does.
+
+    Where `work` raises, so does the call, and the next one tries again.
+
+    >>> found = []
+    >>> done = once_in_threads(lambda: found.append(1))
+    >>> done(), done(), found
+    (None, None, [1])
+    """
+    turn, left = Lock(), [work]
+
+    def done() -> None:
+        with turn:
+            while left:
+                left[0]()
+                left.pop()
+
+    return done
 
 
 @cache

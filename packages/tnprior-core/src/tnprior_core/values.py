@@ -14,7 +14,7 @@ from tnprior_core.legs import Block, GaussianLegs, LabelLegs, LegGroup
 from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.noise import BLOCK, Noise, draw_noise
 from tnprior_core.normal import truncated_draw
-from tnprior_core.parts import in_threads, parts_for, shares
+from tnprior_core.parts import in_threads, once_in_threads, parts_for, shares
 from tnprior_core.sampling import pick
 from tnprior_core.scratch import lent
 from tnprior_core.tables import numbered
@@ -28,6 +28,8 @@ _AT_ONCE = 16 * BLOCK
 """Samples whose noise and indices are held at one time, by each thread."""
 _WORTH_A_THREAD = 1 << 17
 """Values, about four milliseconds."""
+_WORTH_ALL_THREADS = 1
+"""Numbers in tables per value, from which all of torch's threads make them, before any noise is drawn."""
 
 
 def draw_values(p: SiteDistribution, count: int, *, seed: int, first: int, first_row: int) -> Tensor:
@@ -59,11 +61,16 @@ def _draw_alike(
     draws_ahead(count * width, like.device)
     least = min(-(-_WORTH_A_THREAD // (width * BLOCK)) * BLOCK, _AT_ONCE)
     slices = shares(count, least=least, most=_AT_ONCE, grain=BLOCK, device=like.device)
-    p._prepare_draws(blocks, count, len(slices))
+    prepare = once_in_threads(lambda: p._prepare_draws(blocks, count, len(slices)))
+    if p._table_size > _WORTH_ALL_THREADS * count * width:
+        prepare()
 
     def draw(part: slice) -> None:
         with lent():
+            if part.start == 0:  # one thread makes the tables while the others draw their noise
+                prepare()
             noise = draw_noise(uniforms, width, part.stop - part.start, seed=seed, first=first + part.start)
+            prepare()
             _draw(p, blocks, noise, None, values[:, part])
 
     in_threads(draw, slices, like.device)

@@ -69,6 +69,11 @@ class SiteDistribution(Distribution, ABC):
     def _prepare_draws(self, blocks: Sequence[Block], draws: int, calls: int) -> None:
         """Make what so many draws with the same evidence share, in so many calls of `_draw_states`, by threads."""
 
+    @property
+    def _table_size(self) -> int:
+        """About how many numbers `_prepare_draws` will make."""
+        return 0
+
     def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> Filter:
         """Start the filter that visits these sites, for `rsample`; row i of the evidence is that of draw i."""
         raise NotImplementedError(f"{type(self).__name__} has no filter, so no pathwise gradients")
@@ -285,9 +290,7 @@ class SiteDistribution(Distribution, ABC):
         True
         """
         if not self.has_rsample:
-            raise QueryError(
-                f"expected a continuous site to follow, received {self!r}; `sample` draws labels"
-            )
+            raise QueryError(f"expected a continuous site, received {self!r}; `sample` draws labels")
         shape = torch.Size(sample_shape)
         values = self._draw(shape, seed=seed, first=first, first_row=first_row)
         if values.numel():
@@ -380,9 +383,8 @@ class SiteDistribution(Distribution, ABC):
 
     def _positions(self, names: Sequence[str] | None) -> Sequence[int]:
         """Positions of the named sites among all of the legs; None means every visible one."""
-        if names is None:
-            return self.visible
-        return [self.visible[find_site(self.sites, name)] for name in names]
+        visible, sites = self.visible, self.sites
+        return visible if names is None else [visible[find_site(sites, name)] for name in names]
 
     def _replaced(self, **changes: object) -> Self:
         other = object.__new__(type(self))

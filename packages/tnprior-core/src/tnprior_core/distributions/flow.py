@@ -257,6 +257,10 @@ class Flow(SiteDistribution):
     def _prepare_draws(self, blocks: Sequence[Block], draws: int, calls: int) -> None:
         self.base._prepare_draws(blocks, draws, calls)
 
+    @property
+    def _table_size(self) -> int:
+        return self.base._table_size
+
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         return self.base._draw_states(blocks, uniform, which)
 

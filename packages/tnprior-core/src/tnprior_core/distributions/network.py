@@ -55,6 +55,10 @@ class _Network(SiteDistribution):
         with self._full_precision():
             self._shared_sampler(blocks).prepare(draws, calls)
 
+    @property
+    def _table_size(self) -> int:
+        return sum(core.numel() for core in self.cores) if self._sampler is None else 0
+
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
         with self._full_precision():
             if which is None:
