@@ -53,6 +53,16 @@ def test_the_same_seed_gives_the_same_numbers_and_the_judge_is_kept(evaluated: P
     assert "generated-accuracy" in answer.err
 
 
+def test_the_best_of_several_is_told_by_the_protocol_of_what_it_changes(evaluated: Path, tnp) -> None:
+    place = evaluated / "best.json"
+    answer = tnp("eval", evaluated, *QUICK, "--best-of", 2, "--json", "-q", "-o", place)
+    assert answer.code == 0, answer.err
+    assert "--best-of 2" in answer.json["command"]
+    told = {cells[0] for cells in answer.json["table"] if "best_of=2" in cells[4]}
+    assert "generated-accuracy" in told
+    assert not {"classifier-accuracy", "classifier-frechet", "imputation-accuracy"} & told
+
+
 def test_a_missed_threshold_is_exit_code_5_and_a_met_one_0(evaluated: Path, tnp) -> None:
     words = ["eval", evaluated, *QUICK, "-q", "--require"]
     missed = tnp(*words, "generated-accuracy>=1.01")

@@ -159,6 +159,9 @@ def test_a_gan_is_evaluated_and_says_what_it_cannot_do(trained, tnp, tmp_path: P
     assert refused.code == 2
     assert "GAN" in refused.error
     assert not (tmp_path / "filled.csv").exists()
+    for command in ("sample", "eval"):
+        refused = tnp(command, run, "--given", "digit=3", "--best-of", 2, "-o", tmp_path / command)
+        assert (refused.code, "GAN" in refused.error, (tmp_path / command).exists()) == (2, True, False)
 
 
 def test_a_gan_continues_where_it_stopped(trained, tnp, tiny: tuple[str, ...], tmp_path: Path) -> None:

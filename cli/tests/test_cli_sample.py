@@ -72,6 +72,27 @@ def test_samples_depend_on_the_seed_and_not_on_the_size_of_a_piece_or_the_number
     assert (whole["latents"] != other["latents"]).any()
 
 
+def test_the_best_of_several_meet_the_condition_and_are_those_of_the_seed(
+    faces_run: Path, tnp, tmp_path: Path
+) -> None:
+    words = ["sample", faces_run, "--given", "male=1,hat=1", "--best-of", 3, "-q"]
+    for name, more in {
+        "whole": ["-n", 9],
+        "pieces": ["-n", 9, "--batch-size", 4],
+        "fewer": ["-n", 4],
+    }.items():
+        assert tnp(*words, *more, "-o", tmp_path / name).code == 0
+    assert tnp(*words[:4], "-n", 27, "-o", tmp_path / "all").code == 0
+    whole, pieces, fewer, drawn = (arrays(tmp_path / name) for name in ("whole", "pieces", "fewer", "all"))
+    assert {(row["male"], row["hat"]) for row in table(tmp_path / "whole")} == {("1", "1")}
+    for name in ("x", "codes", "latents"):
+        assert (whole[name] == pieces[name]).all(), name
+        assert (whole[name][:4] == fewer[name]).all(), name
+    for kept, tries in zip(whole["latents"], drawn["latents"].reshape(9, 3, -1), strict=True):
+        assert (kept == tries).all(1).any()
+    assert (whole["latents"] != drawn["latents"][::3]).any()
+
+
 def test_conditions_of_a_file_join_the_shared_ones(faces_run: Path, tnp, tmp_path: Path) -> None:
     file = tmp_path / "wanted.csv"
     file.write_text("hat,smiling\n1,\n0,1\n")
@@ -97,6 +118,9 @@ def test_conditions_of_a_file_join_the_shared_ones(faces_run: Path, tnp, tmp_pat
         (["--given-file", "/no/such/file"], 3, "No such file"),
         (["-d", "tpu"], 2, "unknown device 'tpu'"),
         (["-n", "0"], 2, "greater than or equal to 1"),
+        (["--best-of", "0", "--given", "hat=1"], 2, "greater than or equal to 1"),
+        (["--best-of", "4"], 2, "nothing to choose by"),
+        (["--best-of", "4", "--given", "hat=?"], 2, "nothing to choose by"),
     ],
 )
 def test_a_bad_request_is_one_line_and_no_output(

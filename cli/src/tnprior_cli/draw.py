@@ -21,7 +21,7 @@ from tnprior_cli.pictures import Pixels, save_grid, save_png, square_rows
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
 from tnprior_eval import quantize
-from tnprior_models import Samples, require
+from tnprior_models import BestOf, Samples, require
 from tnprior_models.layout import SiteLayout
 
 SHOWN, SHOWN_PER_ROW = 64, 12
@@ -40,7 +40,8 @@ class Request:
     """What to draw: `number` objects for each condition.
 
     Object i of every condition comes from the same noise, a function of (seed, i): neither the size of a
-    piece nor the other conditions change it, and the columns of the grid can be compared.
+    piece nor the other conditions change it, and the columns of the grid can be compared; with `best_of` above 1
+    it is the one of so many in which the model reads the condition best.
     """
 
     run: RunDirectory
@@ -49,6 +50,7 @@ class Request:
     seed: int
     piece: int
     device: str
+    best_of: int = 1
 
     @cached_property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -59,7 +61,8 @@ class Request:
     @cached_property
     def model(self) -> Any:
         """The run's model, ready to draw from."""
-        return require(load_model(self.run, self.device), Samples)
+        model = require(load_model(self.run, self.device), Samples)
+        return model if self.best_of == 1 else BestOf(model, self.best_of)
 
     def log_probabilities(self) -> dict[str, float]:
         """log p(condition) in nats of every condition, by its text.
@@ -79,7 +82,7 @@ class Request:
     def draw(self, condition: int) -> Iterator[Drawn]:
         """The objects of one condition, piece by piece."""
         layout = SiteLayout(self.model.prior.sites)
-        for first, count in pieces(self.number, self.piece):
+        for first, count in pieces(self.number, max(1, self.piece // self.best_of)):
             with torch.no_grad():
                 sampled = self.model.sample(
                     count, given=self.evidence[condition], seed=self.seed, first=first

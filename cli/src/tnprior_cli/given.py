@@ -83,6 +83,18 @@ def combine(shared: Condition, rows: Sequence[Condition]) -> tuple[Condition, ..
     return tuple(_distinct([*shared, *row]) for row in rows)
 
 
+def require_choice(best_of: int, conditions: Sequence[Condition]) -> None:
+    """Nothing, where there is something for `--best-of` to choose by.
+
+    Raises:
+        UsageError: every attribute is free.
+    """
+    if best_of > 1 and all(term.relation == "free" for condition in conditions for term in condition):
+        raise UsageError(
+            f"--best-of {best_of} has nothing to choose by: expected a condition, as in --given NAME=VALUE"
+        )
+
+
 def describe(condition: Condition) -> str:
     """The condition as one text that `parse_given` reads back; `(nothing)` for the empty one.
 

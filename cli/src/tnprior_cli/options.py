@@ -29,6 +29,15 @@ Given = Annotated[
         autocompletion=complete_given,
     ),
 ]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        "--best-of",
+        min=1,
+        metavar="K",
+        help="Draw K objects for each and keep the one in which the model itself reads the condition best.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output at the same place.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]

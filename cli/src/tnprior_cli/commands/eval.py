@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tnprior_cli.completion import complete_given
-from tnprior_cli.options import Device, Json, Run, Seed, speaks
+from tnprior_cli.options import BestOf, Device, Json, Run, Seed, speaks
 from tnprior_cli.output import Output
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def evaluate(
     inception_weights: Inception = None,
     require: Require = None,
     given: Given = None,
+    best_of: BestOf = 1,
     flip: Flip = None,
     no_figures: NoFigures = False,
     out: Out = None,
@@ -99,7 +100,9 @@ def evaluate(
     from tnprior_cli.evaluation.subsets import read_conditions
 
     conditions = read_conditions(given or [], described.objects.schema())
-    effort = Effort(number, bounded, importance, classifier_steps, inception_weights, seed, flip, conditions)
+    effort = Effort(
+        number, bounded, importance, classifier_steps, inception_weights, seed, flip, conditions, best_of
+    )
     subject = Subject(described, effort, device, output.say)
     findings = evaluate_run(subject)
     content = report_json(findings.report, _command(run, effort, given or []))
@@ -148,4 +151,5 @@ def _command(run: Path, effort: "Effort", given: list[str]) -> str:
     words += [] if effort.classifier_steps is None else [f"--classifier-steps {effort.classifier_steps}"]
     words += [] if effort.flip is None else ["--flip" if effort.flip else "--no-flip"]
     words += [] if effort.inception is None else [f"--inception-weights {quote(effort.inception)}"]
+    words += [] if effort.best_of == 1 else [f"--best-of {effort.best_of}"]
     return " ".join([*words, *(f"--given {quote(text)}" for text in given)])

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tnprior_cli.options import BatchSize, Device, DryRun, Given, Json, Overwrite, Run, Seed, speaks
+from tnprior_cli.options import BatchSize, BestOf, Device, DryRun, Given, Json, Overwrite, Run, Seed, speaks
 from tnprior_cli.output import Output
 
 GivenFile = Annotated[
@@ -25,6 +25,7 @@ def sample(
     given: Given = None,
     given_file: GivenFile = None,
     number: Number = 64,
+    best_of: BestOf = 1,
     out: Out = None,
     seed: Seed = 0,
     batch_size: BatchSize = 256,
@@ -35,18 +36,19 @@ def sample(
 ) -> None:
     """Generate objects given any subset of the attributes, with log p(condition)."""
     from tnprior_cli.atomic import new_directory, require_free
-    from tnprior_cli.given import combine, parse_given, read_given_file
+    from tnprior_cli.given import combine, parse_given, read_given_file, require_choice
     from tnprior_cli.rundir import open_run
 
     rows = read_given_file(given_file) if given_file else ()
     conditions = combine(parse_given(given or []), rows)
+    require_choice(best_of, conditions)
     described = open_run(run)
     target = out or Path(f"samples-{run.resolve().name}")
     require_free(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp sample")
 
     from tnprior_cli.draw import Request, write_samples
 
-    request = Request(described, conditions, number, seed, batch_size, device)
+    request = Request(described, conditions, number, seed, batch_size, device, best_of)
     known = request.log_probabilities()
     for text, value in known.items():
         output.say(f"log p({text}) = {value:.4f} nats")
@@ -56,7 +58,8 @@ def sample(
     if json:
         found = [{"given": text, "log_probability": value} for text, value in known.items()]
         output.json(
-            {"run": str(run), "number": number, "seed": seed, "out": str(target), "conditions": found}
+            {"run": str(run), "number": number, "best_of": best_of, "seed": seed, "out": str(target)}
+            | {"conditions": found}
         )
     if not dry_run:
         wrote = [target / name for name in ("grid.png", "images", "samples.npz", "manifest.csv")]

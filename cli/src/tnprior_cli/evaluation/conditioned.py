@@ -37,6 +37,7 @@ def _measured(subject: Subject, classifier: Classifier, subset: Subset) -> Condi
     evidence, text = evidence_of(subset.condition, schema), describe(subset.condition)
     allowed = _allowed(subset.condition, subject)
     free = [name for name, table in zip(subject.names, allowed, strict=True) if table is None]
+    protocol = Protocol(extractor=classifier.extractor, seed=subject.effort.seed)
     drawn = _drawn(subject, evidence)
     log_probability, shown = next(drawn)
     metric = SubsetCondition(
@@ -46,7 +47,7 @@ def _measured(subject: Subject, classifier: Classifier, subset: Subset) -> Condi
         log_probability=log_probability,
         model=own_entropies(subject.model, evidence, free),
         label=f"condition/{text}",
-        protocol=Protocol(extractor=classifier.extractor, seed=subject.effort.seed, settings={"given": text}),
+        protocol=protocol.having(given=text, **subject.drawn_so),
     )
     metric.update(classifier.answers(shown))
     for _, x in drawn:
@@ -58,7 +59,7 @@ def _drawn(subject: Subject, evidence: Evidence) -> Iterator[tuple[float, Tensor
     """log p(condition) and objects, piece by piece."""
     for first, count in pieces(subject.effort.generated, PIECE):
         with torch.no_grad():
-            sampled = subject.model.sample(count, given=evidence, seed=subject.effort.seed, first=first)
+            sampled = subject.on_request.sample(count, given=evidence, seed=subject.effort.seed, first=first)
         yield float(sampled.log_evidence), quantize(sampled.x).cpu()
 
 

@@ -28,8 +28,9 @@ def requested_attributes(subject: Subject, classifier: Classifier, real: Judgeme
     """
     settings = {"conditions": "labels of test objects"}
     protocol = Protocol(extractor=classifier.extractor, seed=subject.effort.seed, settings=settings)
-    accuracy = Accuracy(subject.names, label="generated-accuracy", protocol=protocol.having(given="all"))
-    violation = ConditionViolation(subject.names, protocol=protocol)
+    drawn = protocol.having(**subject.drawn_so)
+    accuracy = Accuracy(subject.names, label="generated-accuracy", protocol=drawn.having(given="all"))
+    violation = ConditionViolation(subject.names, protocol=drawn)
     own = ConditionViolation(
         subject.names, label="classifier-violation", protocol=protocol.having(objects="test objects")
     )
@@ -64,7 +65,7 @@ def _conditional(subject: Subject, requests: _Requests, given: int) -> Iterator[
     for number, (first, count) in enumerate(pieces(len(requests.codes), PIECE)):
         rows = slice(first, first + count)
         evidence = _evidence(subject, requests.codes[rows], requests.chosen[rows])
-        drawn = subject.model.sample(1, given=evidence, seed=subject.effort.seed + given, first=number)
+        drawn = subject.on_request.sample(1, given=evidence, seed=subject.effort.seed + given, first=number)
         yield rows, quantize(drawn.x[0]).cpu()
 
 

@@ -11,7 +11,7 @@ from tnprior_cli.evaluation.judge import accuracy_on_real, judge
 from tnprior_cli.evaluation.likeness import inception_distance, likeness
 from tnprior_cli.evaluation.subject import Subject
 from tnprior_eval import Report
-from tnprior_models import BoundsLikelihood, Imputes, Samples
+from tnprior_models import BoundsLikelihood, Imputes, Samples, require
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,13 @@ class Findings:
 
 
 def evaluate_run(subject: Subject) -> Findings:
-    """Measures everything that the model can be asked for."""
+    """Measures everything that the model can be asked for.
+
+    Raises:
+        CapabilityError: the best of several objects, of a model that reads no attributes.
+    """
+    if subject.effort.best_of > 1:
+        require(subject.model, Imputes)
     report = Report()
     if isinstance(subject.model, BoundsLikelihood):
         subject.say("bounds on the likelihood of test images")

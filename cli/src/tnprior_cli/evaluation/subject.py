@@ -16,6 +16,7 @@ from tnprior_cli.given import Condition
 from tnprior_cli.pieces import pieces
 from tnprior_cli.rundir import RunDirectory
 from tnprior_data import Dataset
+from tnprior_models import BestOf
 
 PIECE = 250
 
@@ -33,6 +34,7 @@ class Effort:
         seed: of everything random.
         flip: whether the judge is trained on mirrored images too; None: where the data are faces.
         conditions: conditions on a few attributes to look at closely; none: those that the data suggest.
+        best_of: objects drawn for each that is asked to show something, see `BestOf`.
     """
 
     generated: int
@@ -43,6 +45,7 @@ class Effort:
     seed: int
     flip: bool | None = None
     conditions: tuple[Condition, ...] = ()
+    best_of: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,16 @@ class Subject:
     def model(self) -> Any:
         """The trained model."""
         return load_model(self.run, self.device)
+
+    @cached_property
+    def on_request(self) -> Any:
+        """What draws objects for a condition: the model, or the best of several of its own."""
+        return self.model if self.effort.best_of == 1 else BestOf(self.model, self.effort.best_of)
+
+    @property
+    def drawn_so(self) -> dict[str, int]:
+        """How objects were drawn for a condition, where it was not once each, for a protocol."""
+        return {} if self.effort.best_of == 1 else {"best_of": self.effort.best_of}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -34,6 +34,6 @@ def _labels(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _row(subject: Subject, name: str, label: str) -> Strip:
-    drawn = subject.model.sample(PER_ROW, given={name: label}, seed=subject.effort.seed)
+    drawn = subject.on_request.sample(PER_ROW, given={name: label}, seed=subject.effort.seed)
     text = f"{name}={label}"
     return Strip(text, strip(quantize(drawn.x).cpu(), f"samples given {text}"))

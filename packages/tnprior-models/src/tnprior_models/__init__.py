@@ -7,6 +7,7 @@ both together with any prior of `tnprior_core`.
 from __future__ import annotations
 
 from tnprior_models.alignments import JMVAE, TELBO, Alignment, Encodings
+from tnprior_models.best_of import BestOf
 from tnprior_models.changing_weight import FallingWeight, RisingWeight
 from tnprior_models.checkpoint import (
     CheckpointError,
@@ -105,6 +106,7 @@ __all__ = [
     "Batch",
     "BatchDeviation",
     "Bernoulli",
+    "BestOf",
     "BoundsLikelihood",
     "Callback",
     "CapabilityError",
