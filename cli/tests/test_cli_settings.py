@@ -109,6 +109,11 @@ def test_a_bad_override_is_refused(overrides: list[str], message: str) -> None:
         resolve("digits", overrides)
 
 
+@pytest.mark.parametrize("overrides", [["prior.start=noise"], ["prior.kind=mixture", "prior.start=noise"]])
+def test_a_spread_of_0_is_for_what_does_not_start_from_labels(overrides: list[str]) -> None:
+    assert resolve("digits", [*overrides, "prior.spread=0"]).prior.spread == 0
+
+
 def test_an_unknown_recipe_names_the_closest() -> None:
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         resolve("digit")

@@ -150,7 +150,8 @@ class PriorSection(Section):
     def _starts(self) -> None:
         if self.width != 1 and self.kind in ("normal", "vamp"):
             raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
-        if self.spread == 0 and self.start != "normal":
+        by_labels = self.kind in ("train", "ring") and self.start in (None, "labels")
+        if self.spread == 0 and by_labels:
             raise ValueError("labels that start at one place are not told apart; set start to noise instead")
         if self.start == "normal" and (self.spread or 0) >= 1:
             raise ValueError(
