@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,22 +12,9 @@ from torch import Tensor, nn
 from tnprior_core import Categorical, Likelihood, StandardNormalPrior
 from tnprior_models.decoding import decode_in_blocks
 from tnprior_models.errors import ModelError
-from tnprior_models.protocols import Sampled, require
+from tnprior_models.protocols import HasPrior, Imputes, Sampled, Samples, require
 
 __all__ = ["BestOf"]
-
-
-@runtime_checkable
-class _Reads(Protocol):
-    """Draws objects for a condition, and reads attributes in objects."""
-
-    prior: nn.Module
-
-    def sample(
-        self, n: int, given: Mapping[str, Any] | None = None, seed: int | None = None, first: int = 0
-    ) -> Sampled: ...
-
-    def impute(self, x: Tensor, codes: Tensor, observed: Tensor) -> list[Tensor]: ...
 
 
 class BestOf:
@@ -60,13 +47,16 @@ class BestOf:
     def __init__(self, model: object, tries: int) -> None:
         if tries < 1:
             raise ModelError(f"expected at least one try, received {tries}")
-        self.model: _Reads = require(model, _Reads)
+        for ability in (Samples, Imputes, HasPrior):
+            require(model, ability)
+        self.model: Any = model
         self.tries = tries
 
     @property
     def prior(self) -> nn.Module:
         """The model's prior."""
-        return self.model.prior
+        found: nn.Module = self.model.prior
+        return found
 
     @torch.no_grad()
     def sample(
@@ -76,7 +66,8 @@ class BestOf:
         attributes = {site.name for site in _attributes(self.prior)}
         requested = {name: word for name, word in (given or {}).items() if name in attributes}
         if self.tries == 1 or n == 0 or not requested:
-            return self.model.sample(n, given, seed, first)
+            asked: Sampled = self.model.sample(n, given, seed, first)
+            return asked
         drawn = self.model.sample(n * self.tries, given, seed, first * self.tries)
         tables = self._read(drawn.x.flatten(0, drawn.values.dim() - 2), first=first * self.tries)
         per_draw = [table.unflatten(0, drawn.values.shape[:-1]) for table in tables]
@@ -105,12 +96,12 @@ class BestOf:
     def _log_met(
         self, tables: Sequence[Float[Tensor, "n _"]], given: Mapping[str, Any]
     ) -> Float[Tensor, " n"]:
-        """`sum_a log p(y_a in given_a | x)`, nats, of evidence of any kind, shared or one per object."""
+        """`sum_a log p(y_a in given_a | x)`, up to a constant, of evidence of any kind, shared or one per object."""
         # Independent attributes whose likelihood is what was read: the evidence is then a question to them.
-        sites = _attributes(self.prior)
-        told = {site.name: Likelihood(table) for site, table in zip(sites, tables, strict=True)}
-        seen = StandardNormalPrior(sites).to(tables[0])().condition(told)
-        met: Tensor = seen.condition(dict(given)).log_evidence - seen.log_evidence
+        asked = [pair for pair in zip(_attributes(self.prior), tables, strict=True) if pair[0].name in given]
+        told = {site.name: Likelihood(table) for site, table in asked}
+        read = StandardNormalPrior([site for site, _ in asked]).to(tables[0])().condition(told)
+        met: Tensor = read.condition(dict(given)).log_evidence
         return met
 
 
