@@ -1,9 +1,14 @@
-"""For every test run: check the shapes that signatures promise, and say which test files are slow."""
+"""For every test run: its device, the shapes that signatures promise, and which test files are slow."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 from importlib.util import find_spec
 
 import pytest
+import torch
+from default_device import DefaultDevice
+from simulated_cuda import simulated_cuda
 
 PACKAGES = ("tnprior_core", "tnprior_models", "tnprior_data", "tnprior_eval", "tnprior_cli")
 SLOW_FILE = 30.0  # seconds
@@ -13,6 +18,31 @@ if find_spec("jaxtyping") and find_spec("beartype"):  # a package alone may have
     from jaxtyping import install_import_hook
 
     install_import_hook(PACKAGES, "signature_check.check")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", help="where tests make tensors; a CUDA device that is not there is simulated"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    device, modes = config.getoption("device"), ExitStack()
+    if device and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        modes.enter_context(simulated_cuda())
+    if device:
+        modes.enter_context(DefaultDevice(device))
+    config.add_cleanup(modes.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with (
+        simulated_cuda()
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available()
+        else nullcontext()
+    ):
+        return (yield)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

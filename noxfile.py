@@ -38,6 +38,8 @@ EXTRAS = {MODELS: "[tensorboard]", CLI: "[tensorboard]"}
 # What each package declares to need of this checkout: the registry does not have it.
 NEEDS = {CORE: (), MODELS: (CORE,), DATA: (), EVAL: (), CLI: (CORE, MODELS, DATA, EVAL)}
 SOURCES = [f"{package}/src" for package in ALL]
+# Those that take tensors; the rest of the suite finds a CUDA device by itself, as `tnp` does.
+TENSOR_TESTS = (f"{CORE}/tests", f"{MODELS}/tests", f"{EVAL}/tests")
 
 
 def group(*names: str) -> list[str]:
@@ -105,13 +107,23 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """The tests that need a CUDA device, then the benchmark on it."""
+    """The tests marked gpu and all tensor tests on a CUDA device, then the benchmark on it."""
     install_everything(session, "test", "oracles", "bench")
     seen = session.run("python", "-c", "import torch; print(torch.cuda.is_available())", silent=True)
     if "True" not in str(seen):
-        session.error("torch sees no CUDA device here; `nox -s tests` runs everything that needs none")
+        session.error("torch sees no CUDA device here; `nox -s simulated` runs those tests without one")
     session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs)
+    session.run(
+        "python", "-m", "pytest", "-m", "not slow", "--device", "cuda", *TENSOR_TESTS, *session.posargs
+    )
     session.run("python", "-m", "benchmarks", "--device", "cuda")
+
+
+@nox.session
+def simulated(session: nox.Session) -> None:
+    """All tensor tests on a CUDA device that the CPU plays: it has a device's rules, not its kernels."""
+    install_everything(session, "test", "oracles")
+    run_tests(session, "-m", "not slow", "--device", "cuda", *TENSOR_TESTS)
 
 
 @nox.session

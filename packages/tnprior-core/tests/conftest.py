@@ -24,7 +24,7 @@ class Brute:
 
     def _network(self):
         p, weight = self.p, np.zeros(self.counts)
-        cores = [core.detach().numpy() for core in p.cores]
+        cores = [core.detach().cpu().numpy() for core in p.cores]
         for states in itertools.product(*map(range, self.counts)):
             product = np.eye(cores[0].shape[1])
             for core, site in zip(cores, p.order, strict=True):
@@ -41,7 +41,7 @@ class Brute:
     def components(self, site):
         group, at = self.p.legs.where[site]
         assert isinstance(group, GaussianLegs)
-        return group.mean[at].detach().numpy(), group.log_sigma[at].detach().exp().numpy()
+        return group.mean[at].detach().cpu().numpy(), group.log_sigma[at].detach().exp().cpu().numpy()
 
     def row(self, site, likelihood):
         """p(evidence | s) for every state s, the evidence being a function of the value (a density if continuous)."""
@@ -51,7 +51,7 @@ class Brute:
         labels = np.array([likelihood(code) for code in range(group.labels)], dtype=float)
         if group.log_emission is None:
             return labels
-        return group.log_emission[at].detach().exp().numpy() @ labels
+        return group.log_emission[at].detach().exp().cpu().numpy() @ labels
 
     def exact(self, site, value):
         if isinstance(self.p.legs.sites[site], Gaussian):

@@ -83,7 +83,6 @@ def test_suite_notices_a_prior_that_is_not_normalised():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", PRIORS)
 def test_prior_conforms_on_cuda(name):
     check_prior(PRIORS[name], devices=["cpu", "cuda"])

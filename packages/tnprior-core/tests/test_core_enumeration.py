@@ -81,7 +81,7 @@ def test_posteriors_of_every_site(brute, network, shape):
         rows = rows_of(oracle, values[row], mask[row])
         for k, site in enumerate(p.sites):
             np.testing.assert_allclose(
-                found[site.name][row].numpy(), oracle.posterior(rows, k), rtol=0, atol=TOLERANCE
+                found[site.name][row].cpu().numpy(), oracle.posterior(rows, k), rtol=0, atol=TOLERANCE
             )
 
 

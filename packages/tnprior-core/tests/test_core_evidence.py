@@ -98,7 +98,7 @@ def test_continuous(brute, p, name):
     q = given(p, words)
     assert abs(q.log_evidence.item() - oracle.log_evidence({0: row})) < TOLERANCE
     probs = labels_given(oracle, {0: row})
-    np.testing.assert_allclose(q.marginal("v1").probs.numpy(), probs, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(q.marginal("v1").probs.cpu().numpy(), probs, rtol=0, atol=TOLERANCE)
     # The moments of the site itself, given what is known of it.
     first = integral(oracle, 0, lambda z: z * likelihood(z), ends, peaks=peaks)
     second = integral(oracle, 0, lambda z: z * z * likelihood(z), ends, peaks=peaks)
@@ -159,7 +159,9 @@ def test_discrete(brute, p, name):
     q = given(p, words, "v1")
     assert abs(q.log_evidence.item() - oracle.log_evidence({1: row})) < TOLERANCE
     probs = np.array([oracle.joint({1: oracle.exact(1, code)}).sum() * weights[code] for code in range(3)])
-    np.testing.assert_allclose(q.marginal("v1").probs.numpy(), probs / probs.sum(), rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        q.marginal("v1").probs.cpu().numpy(), probs / probs.sum(), rtol=0, atol=TOLERANCE
+    )
     codes = q.sample((500,), seed=1)[:, 1].long().unique().tolist()
     assert all(weights[code] > 0 for code in codes)
 

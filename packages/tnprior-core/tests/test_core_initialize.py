@@ -62,9 +62,9 @@ def test_fit_against_scikit_learn():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(columns[k][:, None])
-        np.testing.assert_allclose(weight[k].numpy(), model.weights_, atol=1e-9)
-        np.testing.assert_allclose(mean[k].numpy(), model.means_[:, 0], atol=1e-9)
-        np.testing.assert_allclose(sigma[k].numpy(), model.covariances_[:, 0] ** 0.5, atol=1e-9)
+        np.testing.assert_allclose(weight[k].cpu().numpy(), model.weights_, atol=1e-9)
+        np.testing.assert_allclose(mean[k].cpu().numpy(), model.means_[:, 0], atol=1e-9)
+        np.testing.assert_allclose(sigma[k].cpu().numpy(), model.covariances_[:, 0] ** 0.5, atol=1e-9)
 
 
 def test_fit_in_parts_is_the_same(monkeypatch):

@@ -37,8 +37,8 @@ def test_laws():
     noise = draw_noise(40, 40, 1000, seed=5)
     assert noise.uniform.min() >= 0
     assert noise.uniform.max() < 1
-    assert kstest(noise.uniform.flatten().numpy(), "uniform").pvalue > 1e-3
-    assert kstest(noise.normal.flatten().numpy(), "norm").pvalue > 1e-3
+    assert kstest(noise.uniform.flatten().cpu().numpy(), "uniform").pvalue > 1e-3
+    assert kstest(noise.normal.flatten().cpu().numpy(), "norm").pvalue > 1e-3
 
 
 def test_neighbouring_rows_and_columns_are_independent():

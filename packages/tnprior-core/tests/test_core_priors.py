@@ -150,7 +150,8 @@ def test_what_is_asked_without_gradients_does_not_take_them_from_a_loss(prior):
 def test_a_standard_normal_keeps_labels_apart_from_latents(rank):
     prior = StandardNormalPrior(SITES, rank=rank).double()
     for parameter in prior.parameters():
-        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+        parameter.detach().copy_(noise)
     values = values_of(prior, rows=20, dtype=torch.float64)
     latents, labels = values[:, [0, 2]], values[:, [1, 3]]
     normal = torch.distributions.Normal(0.0, 1.0).log_prob(latents).sum(1)
@@ -333,7 +334,20 @@ def test_the_width_of_components_at_the_start():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_that_is_made_on_a_device_is_the_one_of_the_cpu(name):
+    """As torch's own modules: `with torch.device(...)` makes it there, and a seed means the same everywhere."""
+    here = PRIORS[name]()
+    with torch.device("cuda"):
+        there = PRIORS[name]()
+        draws = there().sample((700,), seed=1)
+    assert {parameter.device.type for parameter in there.parameters()} == {"cuda"}
+    for one, other in zip(here.parameters(), there.parameters(), strict=True):
+        assert torch.equal(one, other.cpu())
+    torch.testing.assert_close(draws.cpu(), here().sample((700,), seed=1))
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", PRIORS)
 def test_cuda(name):
     prior = PRIORS[name]().cuda()

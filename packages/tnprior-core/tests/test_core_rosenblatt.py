@@ -124,7 +124,7 @@ def test_samples_score_as_independent_standard_normals(name):
     p = made(name)().condition({"a": OneOf("x", "y")})
     scores = rosenblatt(p, latents(p.sample((20_000,), seed=7)))
     for column in scores.mT:
-        assert kstest(column.numpy(), "norm").pvalue > 1e-3
+        assert kstest(column.cpu().numpy(), "norm").pvalue > 1e-3
     for power in (scores, scores.square() - 1):
         covariance = power.mT @ power / len(power)
         apart = covariance - covariance.diag().diag()
@@ -137,7 +137,7 @@ def test_normal_noise_becomes_samples(name):
     noise = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(1)).double()
     z = inverse_rosenblatt(p, noise)
     for column, site in zip(z.mT, LATENTS, strict=True):
-        assert kstest(p.marginal(SITES[site].name).cdf(column).numpy(), "uniform").pvalue > 1e-3
+        assert kstest(p.marginal(SITES[site].name).cdf(column).cpu().numpy(), "uniform").pvalue > 1e-3
     gap = (torch.cov(z.mT) - p.covariance()).abs().max().item()
     assert gap < 6 * p.variance.max().item() / len(z) ** 0.5
 

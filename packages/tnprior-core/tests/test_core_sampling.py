@@ -53,6 +53,11 @@ def enumerate_states(rows: list[torch.Tensor], cores: list[torch.Tensor], closed
     return masses / masses.sum()
 
 
+def uniforms(*sizes: int, seed: int) -> torch.Tensor:
+    """Uniform noise where the tables are."""
+    return draw_noise(*sizes, seed=seed).uniform.to(torch.get_default_device())
+
+
 def chi_square(states: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
     """Statistic and its bound at about five standard deviations; impossible states must not occur."""
     index = torch.zeros(states.shape[1], dtype=torch.long)
@@ -73,7 +78,7 @@ def test_frequencies_match_enumeration(name):
     rows = [
         torch.rand(1, len(core), generator=torch.Generator().manual_seed(k)) for k, core in enumerate(cores)
     ]
-    uniform = draw_noise(2 * len(cores) + 1, 0, 60_000, seed=3).uniform
+    uniform = uniforms(2 * len(cores) + 1, 0, 60_000, seed=3)
     states = draw_states(rows, cores, uniform, None, closed=closed)
     statistic, bound = chi_square(states, enumerate_states([row[0] for row in rows], cores, closed))
     assert statistic < bound
@@ -86,7 +91,7 @@ def test_every_draw_obeys_the_evidence_of_its_own_row(name):
     rows = [torch.rand(2, len(core), generator=generator) ** 2 for core in cores]
     rows[0][1] = torch.eye(len(cores[0]))[1]
     which = torch.arange(60_000) % 2
-    uniform = draw_noise(2 * len(cores) + 1, 0, 60_000, seed=4).uniform
+    uniform = uniforms(2 * len(cores) + 1, 0, 60_000, seed=4)
     states = draw_states(rows, cores, uniform, which, closed=closed)
     for example in (0, 1):
         exact = enumerate_states([row[example] for row in rows], cores, closed)
@@ -97,7 +102,7 @@ def test_every_draw_obeys_the_evidence_of_its_own_row(name):
 def test_evidence_of_some_sites_may_be_shared():
     closed, cores = make("longer ring")
     rows = [torch.ones(1, 2)] * 4 + [torch.eye(2)]
-    uniform = draw_noise(11, 0, 1000, seed=4).uniform
+    uniform = uniforms(11, 0, 1000, seed=4)
     which = torch.arange(1000) % 2
     states = draw_states(rows, cores, uniform, which, closed=closed)
     torch.testing.assert_close(states[-1].long(), which)
@@ -111,7 +116,7 @@ def test_a_draw_has_the_same_bits_in_any_batch(closed, dtype, rank):
     generator = torch.Generator().manual_seed(2)
     cores = [torch.rand(3 + k % 2, rank, rank, generator=generator, dtype=dtype) for k in range(13)]
     rows = [torch.rand(1, len(core), generator=generator, dtype=dtype) for core in cores]
-    uniform = draw_noise(27, 0, 20_000, seed=1).uniform.to(dtype)
+    uniform = uniforms(27, 0, 20_000, seed=1).to(dtype)
     whole = draw_states(rows, cores, uniform, None, closed=closed)
     for start, stop in [(0, 1), (5, 6), (7, 27), (100, 1100), (16_000, 20_000)]:
         part = draw_states(rows, cores, uniform[:, start:stop], None, closed=closed)
@@ -125,7 +130,7 @@ def test_a_sampler_that_is_asked_again_draws_the_same(closed, kept, monkeypatch)
     monkeypatch.setattr(tree, "_KEPT", kept)
     generator = torch.Generator().manual_seed(2)
     cores = [torch.rand(3, 6, 6, generator=generator) for _ in range(9)]
-    rows, uniform = [torch.ones(1, 3)] * 9, draw_noise(19, 0, 100, seed=1).uniform
+    rows, uniform = [torch.ones(1, 3)] * 9, uniforms(19, 0, 100, seed=1)
     expected = draw_states(rows, cores, uniform, None, closed=closed)
     sampler = SharedSampler(rows, cores, closed=closed)
     for _ in range(3):
@@ -309,7 +314,7 @@ def test_blocks_of_a_ring_that_differ_by_more_than_a_float_can_hold(batched):
     cores = [(left if k < sites // 2 else right).expand(2, 2, 2) for k in range(sites)]
     copies = 2 if batched else 1
     rows = [torch.ones(copies, 2)] * sites
-    uniform = draw_noise(2 * sites + 1, 0, 4000, seed=8).uniform
+    uniform = uniforms(2 * sites + 1, 0, 4000, seed=8)
     which = torch.arange(4000) % 2 if batched else None
     # The component of a site does not tell its bond, so give every bond a component of its own.
     marked = torch.eye(2).view(2, 2, 1) * torch.eye(2).view(2, 1, 2)
@@ -325,7 +330,7 @@ def test_blocks_of_a_ring_that_differ_by_more_than_a_float_can_hold(batched):
 def test_a_thousand_sites(closed):
     generator = torch.Generator().manual_seed(0)
     cores = [torch.rand(4, 3, 3, generator=generator) * 1e-3 for _ in range(1000)]
-    uniform = draw_noise(2001, 0, 50, seed=0).uniform
+    uniform = uniforms(2001, 0, 50, seed=0)
     states = draw_states([torch.ones(1, 4)] * 1000, cores, uniform, None, closed=closed)
     assert states.shape == (1000, 50)
     assert 1.3 < states.float().mean() < 1.7

@@ -33,8 +33,8 @@ def test_one_normal(name):
     q = truncnorm(a, b, 0.3, 1.7)
     assert p.mean.item() == pytest.approx(q.mean(), rel=1e-9)
     middle = torch.as_tensor(q.ppf([0.01, 0.3, 0.5, 0.9]))
-    np.testing.assert_allclose(p.cdf(middle).numpy(), [0.01, 0.3, 0.5, 0.9], atol=1e-8)
-    np.testing.assert_allclose(p.log_prob(middle).numpy(), q.logpdf(middle.numpy()), atol=1e-8)
+    np.testing.assert_allclose(p.cdf(middle).cpu().numpy(), [0.01, 0.3, 0.5, 0.9], atol=1e-8)
+    np.testing.assert_allclose(p.log_prob(middle).cpu().numpy(), q.logpdf(middle.cpu().numpy()), atol=1e-8)
     assert bool(p.support.check(middle).all())
     if high < INF:
         assert p.log_prob(torch.tensor(high + 1.0)).item() == -INF
@@ -47,7 +47,7 @@ def test_one_normal(name):
 def test_draws(name, dtype):
     low, high = ENDS[name]
     torch.manual_seed(0)
-    draws = one(low, high, dtype=dtype).sample((5000,)).double().numpy()
+    draws = one(low, high, dtype=dtype).sample((5000,)).double().cpu().numpy()
     low, high = (float(torch.tensor(x, dtype=dtype)) for x in (low, high))
     assert draws.min() >= low
     assert draws.max() <= high
@@ -70,12 +70,15 @@ def test_mixture_of_truncated_normals():
     weight = torch.tensor([0.2, 0.8], dtype=torch.float64)
     mean, sigma = torch.tensor([-1.0, 2.0]).double(), torch.tensor([0.5, 1.0]).double()
     p = NormalMixture(weight, mean, sigma, torch.tensor(-1.5).double(), torch.tensor(1.0).double())
-    parts = [truncnorm((-1.5 - m) / s, (1.0 - m) / s, m, s) for m, s in zip(mean, sigma, strict=True)]
+    parts = [
+        truncnorm((-1.5 - m) / s, (1.0 - m) / s, m, s)
+        for m, s in zip(mean.tolist(), sigma.tolist(), strict=True)
+    ]
     z = np.linspace(-1.4, 0.9, 7)
     density = sum(w * q.pdf(z) for w, q in zip(weight.tolist(), parts, strict=True))
-    np.testing.assert_allclose(p.log_prob(torch.as_tensor(z)).exp().numpy(), density, atol=1e-9)
+    np.testing.assert_allclose(p.log_prob(torch.as_tensor(z)).exp().cpu().numpy(), density, atol=1e-9)
     level = sum(w * q.cdf(z) for w, q in zip(weight.tolist(), parts, strict=True))
-    np.testing.assert_allclose(p.cdf(torch.as_tensor(z)).numpy(), level, atol=1e-9)
+    np.testing.assert_allclose(p.cdf(torch.as_tensor(z)).cpu().numpy(), level, atol=1e-9)
     average = sum(w * q.mean() for w, q in zip(weight.tolist(), parts, strict=True))
     assert p.mean.item() == pytest.approx(average, rel=1e-9)
     second = sum(w * (q.var() + q.mean() ** 2) for w, q in zip(weight.tolist(), parts, strict=True))

@@ -282,7 +282,6 @@ def idx(path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu():
     x, codes, observed = bars(600, 0)
     classifier, record = train_classifier(x, codes, observed, [4, 2], settings=QUICK, device="cuda")

@@ -180,8 +180,6 @@ def test_the_environment_is_plain_json():
 @pytest.mark.gpu
 def test_training_on_a_gpu_resumes_and_agrees_with_the_cpu(tmp_path):
     """Without noise, CPU and GPU train alike; batches come from data on the device."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     cpu, gpu = worker.Plain(), worker.Plain()
     trainer(None, model=cpu).fit()
     config = TrainConfig(epochs=2, batch_size=25)

@@ -9,10 +9,7 @@ from tnprior_core import Categorical, TensorRingPrior, TensorTrainPrior
 from tnprior_core import Gaussian as Latent
 from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder, Gaussian, Polish, refit_prior
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 SITES = [*(Latent(f"z{i}", components=4) for i in range(3)), Categorical("kind", ("a", "b", "c"))]
 MODELS = {

@@ -123,12 +123,12 @@ def _children(
         return []
     like = p._like()
     # Built on the CPU: on a device every single cell would be a kernel.
-    table = torch.full((len(grown), len(p.legs.sites)), -1, dtype=torch.long)
-    depths = torch.tensor([len(codes) for _, codes in grown])
+    table = torch.full((len(grown), len(p.legs.sites)), -1, dtype=torch.long, device="cpu")
+    depths = torch.tensor([len(codes) for _, codes in grown], device="cpu")
     for depth in depths.unique().tolist():
         at = (depths == depth).nonzero()
         filled = [codes for _, codes in grown if len(codes) == depth]
-        table[at, torch.tensor(order[:depth])] = torch.tensor(filled)
+        table[at, torch.tensor(order[:depth], device="cpu")] = torch.tensor(filled, device="cpu")
     known = (table >= 0).to(like.device)
     values = table.clamp_min(0).to(like)
     rows = torch.tensor([row for row, _ in grown], device=like.device)

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tnprior_core.seeded import seeded_normal
+
 __all__ = ["Exp", "Positivity", "Softplus", "Square", "noise_cores"]
 
 
@@ -87,5 +89,5 @@ def noise_cores(
     >>> noise_cores((1, 2, 3, 3), torch.Generator().manual_seed(0)).shape
     torch.Size([1, 2, 3, 3])
     """
-    noise = torch.randn(shape, generator=generator)
+    noise = seeded_normal(*shape, generator=generator)
     return (spread * noise - math.log(shape[1] * shape[2])).exp()

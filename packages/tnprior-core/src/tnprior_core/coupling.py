@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tnprior_core.seeded import seeded_uniform
+
 __all__ = ["Coupling", "Couplings", "LatentMap", "Mapped"]
 
 
@@ -111,5 +113,5 @@ def _net(size: int, hidden: int, generator: torch.Generator) -> nn.Sequential:
         for name, parameter in net.named_parameters():
             fan_in = hidden if name.startswith(("2", "4")) else size
             bound = fan_in**-0.5 * (0.1 if name.startswith("4") else 1.0)
-            parameter.copy_(bound * (2 * torch.rand(parameter.shape, generator=generator) - 1))
+            parameter.copy_(bound * (2 * seeded_uniform(*parameter.shape, generator=generator) - 1))
     return net

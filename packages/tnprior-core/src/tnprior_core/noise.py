@@ -34,7 +34,7 @@ def fresh_seed() -> int:
     >>> torch.manual_seed(0) is not None and fresh_seed() >= 0
     True
     """
-    return int(torch.randint(2**62, ()).item())
+    return int(torch.randint(2**62, (), device=_CPU).item())
 
 
 def draw_noise(
@@ -78,7 +78,12 @@ def _draw_uniform(seeds: Sequence[int], skipped: int, out: Tensor) -> None:
         begin, end = index * BLOCK - skipped, min((index + 1) * BLOCK - skipped, out.shape[1])
         inside = slice(max(-begin, 0), end - begin)
         bits = torch.from_numpy(source.random_raw(len(out) * BLOCK // 2).view(numpy.int32)).view(-1, BLOCK)
-        torch.add(torch.tensor(0.5), bits[:, inside] >> 8, alpha=2.0**-24, out=out[:, max(begin, 0) : end])
+        torch.add(
+            torch.tensor(0.5, device=_CPU),
+            bits[:, inside] >> 8,
+            alpha=2.0**-24,
+            out=out[:, max(begin, 0) : end],
+        )
 
 
 def _hash(*numbers: int) -> int:

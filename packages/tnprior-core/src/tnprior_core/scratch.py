@@ -52,5 +52,5 @@ def empty(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.d
         return torch.empty(shape, dtype=dtype, device=device)
     size, name = math.prod(shape), f"{name} {dtype}"
     if name not in memory or memory[name].numel() < size:
-        memory[name] = torch.empty(size, dtype=dtype)
+        memory[name] = torch.empty(size, dtype=dtype, device=device)
     return memory[name][:size].view(shape)

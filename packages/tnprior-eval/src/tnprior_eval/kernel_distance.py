@@ -172,7 +172,7 @@ def _jackknife_error(sums: _BlockSums) -> float | None:
     groups = len(sums.m)
     if groups < 2 or min(float(sums.m.sum() - sums.m.max()), float(sums.n.sum() - sums.n.max())) < 2:
         return None
-    everything = torch.arange(groups)
+    everything = torch.arange(groups, device=sums.m.device)
     kept = [everything[everything != g] for g in range(groups)]
     left = [_distance(_restricted(sums, part, everything)) for part in kept]
     right = [_distance(_restricted(sums, everything, part)) for part in kept]

@@ -41,7 +41,7 @@ class Moments:
     @staticmethod
     def empty(dimension: int) -> "Moments":
         """Moments of no samples."""
-        zeros = torch.zeros(dimension, dimension, dtype=torch.float64)
+        zeros = torch.zeros(dimension, dimension, dtype=torch.float64, device="cpu")
         return Moments(0, zeros.new_zeros(dimension), zeros)
 
     def merge(self, other: "Moments") -> "Moments":

@@ -32,9 +32,9 @@ class PairCounts:
     def __init__(self, size: int) -> None:
         self.size = size
         self.samples = 0
-        self._hit_hit = torch.zeros(size, size, dtype=torch.int64)
-        self._hit_asked = torch.zeros(size, size, dtype=torch.int64)
-        self._asked_asked = torch.zeros(size, size, dtype=torch.int64)
+        self._hit_hit = torch.zeros(size, size, dtype=torch.int64, device="cpu")
+        self._hit_asked = torch.zeros(size, size, dtype=torch.int64, device="cpu")
+        self._asked_asked = torch.zeros(size, size, dtype=torch.int64, device="cpu")
 
     def update(self, hits: Tensor, asked: Tensor) -> None:
         """Adds samples.
@@ -81,7 +81,7 @@ class PairCounts:
         if total == self.samples:
             return proportion(hits, total, level=level)
         share = hits / total
-        ones = torch.ones(self.size, dtype=torch.float64)
+        ones = torch.ones(self.size, dtype=torch.float64, device="cpu")
         error = self._standard_error(ones * share, ones / total)
         return Estimate(share, total, error, self._effective_wilson(share, error, total, level))
 

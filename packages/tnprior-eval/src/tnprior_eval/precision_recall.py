@@ -65,7 +65,7 @@ def inside_balls(
         [_distances(part, centres).kthvalue(neighbours + 1, dim=1).values for part in centres.split(chunk)]
     )
     parts = [(_distances(part, centres) <= radii).any(dim=1) for part in points.split(chunk)]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.bool)
+    return torch.cat(parts) if parts else points.new_zeros(0, dtype=torch.bool)
 
 
 def _distances(a: Float64[Tensor, "n d"], b: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:

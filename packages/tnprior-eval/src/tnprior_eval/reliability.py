@@ -41,7 +41,7 @@ class Reliability:
 
 def equal_width(confidence: Float64[Tensor, " m"], bins: int) -> Float64[Tensor, " inner"]:
     """Inner edges at 1/bins, 2/bins, ...: the published expected calibration error (Guo et al. 2017)."""
-    return torch.arange(1, bins, dtype=torch.float64) / bins
+    return torch.arange(1, bins, dtype=torch.float64, device=confidence.device) / bins
 
 
 def equal_mass(confidence: Float64[Tensor, " m"], bins: int) -> Float64[Tensor, " inner"]:
@@ -49,7 +49,7 @@ def equal_mass(confidence: Float64[Tensor, " m"], bins: int) -> Float64[Tensor, 
     if confidence.numel() == 0:
         return equal_width(confidence, bins)
     ordered = confidence.sort().values
-    ranks = (torch.arange(1, bins) * len(ordered) + bins - 1) // bins - 1
+    ranks = (torch.arange(1, bins, device=confidence.device) * len(ordered) + bins - 1) // bins - 1
     inner: Tensor = torch.unique(ordered[ranks.clamp(min=0)])
     return inner[(inner > 0) & (inner < 1)]
 

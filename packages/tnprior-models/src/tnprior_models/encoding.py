@@ -34,7 +34,9 @@ class Codes:
 
     def draw(self, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """One sample of q(z|x) for every image."""
-        noise = torch.randn(self.mu.shape, generator=generator, dtype=self.mu.dtype).to(self.mu.device)
+        noise = torch.randn(self.mu.shape, generator=generator, dtype=self.mu.dtype, device="cpu").to(
+            self.mu.device
+        )
         return self.mu + self.sigma * noise
 
     def rows(self, index: Tensor | slice) -> Codes:
@@ -77,7 +79,7 @@ def encode_dataset(
             f"{x.shape[0]} images, {codes.shape[0]} rows of codes, {observed.shape[0]} of the mask"
         )
     count = x.shape[0] if limit is None else min(limit, x.shape[0])
-    chosen = torch.randperm(x.shape[0], generator=torch.Generator().manual_seed(seed))[:count]
+    chosen = torch.randperm(x.shape[0], generator=torch.Generator().manual_seed(seed), device="cpu")[:count]
     home, parts = _home(model), list[Codes]()
     for number, index in enumerate(chosen.split(ENCODE_BATCH)):
         images = x[index.to(x.device)].to(home.device)

@@ -93,8 +93,10 @@ def rotated_uniform(draws: int, rows: int, *, seed: int, first_row: int) -> Floa
     >>> bool((whole[:, 3:] == rotated_uniform(2, 2, seed=0, first_row=3)).all())
     True
     """
-    start = torch.rand(draws, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (start + GOLDEN * torch.arange(first_row, first_row + rows, dtype=torch.float64)) % 1
+    start = torch.rand(
+        draws, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu"
+    )
+    return (start + GOLDEN * torch.arange(first_row, first_row + rows, dtype=torch.float64, device="cpu")) % 1
 
 
 def evidence_weights(

@@ -94,7 +94,7 @@ class LabelRows(nn.Module):
 
         Sources: Jang et al. 2017 (straight-through Gumbel-softmax); Bengio et al. 2013 (straight-through).
         """
-        noise = -torch.empty(samples, *log_probs.shape).exponential_().log().to(log_probs)
+        noise = -torch.empty(samples, *log_probs.shape, device="cpu").exponential_().log().to(log_probs)
         noisy = log_probs + noise
         drawn = torch.stack([part.argmax(-1) for part in self.split(noisy)], dim=-1)
         known = torch.where(observed, codes, drawn)

@@ -145,7 +145,7 @@ def polish_prior(
     layout, weights = SiteLayout.of(model.prior).to(codes.mu.device), _weights(model, polish.attribute_weight)
     since: list[Tensor] = []
     for step in range(1, polish.steps + 1):
-        index = torch.randint(codes.mu.shape[0], (polish.batch_size,), generator=generator)
+        index = torch.randint(codes.mu.shape[0], (polish.batch_size,), generator=generator, device="cpu")
         batch = codes.rows(index.to(codes.mu.device))
         loss = _prior_loss(model.prior, layout, batch.draw(generator), batch, weights)
         optimizer.zero_grad(set_to_none=True)

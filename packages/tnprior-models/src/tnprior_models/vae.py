@@ -199,8 +199,8 @@ class VAE(nn.Module):
 
     def _given_some_label(self, distribution: Any) -> Any:
         sites = self.layout.categorical
-        site = sites[int(torch.randint(len(sites), ()))]
-        label = site.labels[int(torch.randint(site.states, ()))]
+        site = sites[int(torch.randint(len(sites), (), device="cpu"))]
+        label = site.labels[int(torch.randint(site.states, (), device="cpu"))]
         conditioned = distribution.condition({site.name: label})
         return conditioned if bool(conditioned.log_evidence.isfinite()) else distribution
 

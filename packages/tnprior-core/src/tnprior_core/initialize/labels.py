@@ -16,6 +16,7 @@ from torch import Tensor
 from tnprior_core.errors import SiteError
 from tnprior_core.initialize.clusters import persistent_core, smallest_bond
 from tnprior_core.priors.network import NetworkPrior
+from tnprior_core.seeded import seeded_normal
 
 __all__ = ["attribute_groups", "initialize_from_labels"]
 
@@ -102,14 +103,14 @@ def _grid(prior: NetworkPrior, site: int) -> Tensor:
     found: list[Tensor] = [
         prior.mean[key][group.index(site)] for key, group in prior.leg_groups.items() if site in group
     ]
-    return found[0].detach().cpu()
+    return found[0].detach().to(torch.get_default_device())  # where the tables are made
 
 
 def _places(grid: Tensor, label: Tensor, labels: int, spread: float, generator: torch.Generator) -> Tensor:
     """Component weights (C, N) of one latent: a bump of the grid's spacing around each index's place."""
-    common = torch.randn(labels, generator=generator)
+    common = seeded_normal(labels, generator=generator)
     common = (common - common.mean()) / common.std(correction=0).clamp_min(1e-6)
-    place = spread * (common[label] + torch.randn(len(label), generator=generator))
+    place = spread * (common[label] + seeded_normal(len(label), generator=generator))
     span = (grid.max() - grid.min()).clamp_min(1e-6)
     place = place.clamp(grid.min().item(), grid.max().item())
     width = span / max(len(grid) - 1, 1)

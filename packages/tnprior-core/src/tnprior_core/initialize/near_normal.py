@@ -12,6 +12,7 @@ from tnprior_core.cores import noise_cores
 from tnprior_core.errors import SiteError
 from tnprior_core.initialize.clusters import persistent_core, smallest_bond
 from tnprior_core.priors.network import NetworkPrior
+from tnprior_core.seeded import seeded_normal
 from tnprior_core.sites import Gaussian
 
 __all__ = ["initialize_near_normal", "standard_mixture"]
@@ -44,7 +45,7 @@ def initialize_near_normal(
         0 ... below 1, how much of the standard deviation lies between bond indices. It must leave their densities
         wider than a component, `spread^2 <= 1 - sigma^2`, which 10 components do up to 0.8.
     leak
-        probability per site of changing the bond index, where there is a spread.
+        probability per site of changing the bond index, where there is a spread; at 1 latents start independent.
 
     Raises SiteError if spread or leak is out of range.
 
@@ -86,7 +87,7 @@ def _tables(
     weight: Tensor, mean: Tensor, sigma: Tensor, spread: float, count: int, generator: torch.Generator
 ) -> Tensor:
     """Component weights (C, N) of the bond indices of one latent."""
-    place = torch.randn(count, generator=generator)
+    place = seeded_normal(count, generator=generator)
     if spread == 0 or count == 1 or len(weight) == 1:
         return weight.expand(count, -1)
     place = spread * (place - place.mean()) / place.std(correction=0)

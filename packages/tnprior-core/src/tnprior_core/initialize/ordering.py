@@ -43,7 +43,7 @@ def random_order(sites: Sequence[Site], *, seed: int = 0) -> tuple[int, ...]:
     [0, 1, 2]
     """
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randperm(len(sites), generator=generator).tolist())
+    return tuple(torch.randperm(len(sites), generator=generator, device="cpu").tolist())
 
 
 def information_order(

@@ -16,6 +16,7 @@ from tnprior_core.errors import SiteError
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.network import LOG_SIGMA_RANGE, TensorTrainPrior, grouped
+from tnprior_core.seeded import seeded_normal, seeded_uniform
 from tnprior_core.sites import Gaussian, Site
 
 __all__ = ["GaussianMixturePrior", "StandardNormalPrior"]
@@ -68,7 +69,7 @@ class GaussianMixturePrior(Prior):
         self.components = components
         generator = torch.Generator().manual_seed(seed)
         count = len(self.latents)
-        self.mean = nn.Parameter(low + (high - low) * torch.rand(count, components, generator=generator))
+        self.mean = nn.Parameter(low + (high - low) * seeded_uniform(count, components, generator=generator))
         self.log_sigma = nn.Parameter(torch.full((count, components), math.log(width)))
         self.logits = nn.Parameter(torch.zeros(components))
         self._label_groups = grouped({index: (self.sites[index].states,) for index in self.attributes})
@@ -76,7 +77,7 @@ class GaussianMixturePrior(Prior):
             {
                 key: nn.Parameter(
                     0.1
-                    * torch.randn(len(group), components, self.sites[group[0]].states, generator=generator)
+                    * seeded_normal(len(group), components, self.sites[group[0]].states, generator=generator)
                 )
                 for key, group in self._label_groups.items()
             }

@@ -14,6 +14,7 @@ from tnprior_core.errors import ShapeError, SiteError
 from tnprior_core.legs import GaussianLegs, LabelLegs, LegGroup, Legs
 from tnprior_core.priors.base import Prior
 from tnprior_core.priors.network import LOG_SIGMA_RANGE, grouped
+from tnprior_core.seeded import seeded_normal
 from tnprior_core.sites import Gaussian, Site
 
 __all__ = ["Encode", "VampPrior"]
@@ -77,7 +78,7 @@ class VampPrior(Prior):
         self.label_logits = nn.ParameterDict(
             {
                 key: nn.Parameter(
-                    0.1 * torch.randn(len(group), count, self.sites[group[0]].states, generator=generator)
+                    0.1 * seeded_normal(len(group), count, self.sites[group[0]].states, generator=generator)
                 )
                 for key, group in self._label_groups.items()
             }

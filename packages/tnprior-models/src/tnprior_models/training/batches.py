@@ -21,7 +21,7 @@ class Batches:
     def __init__(self, data: TensorData, config: TrainConfig, group: Group, device: torch.device) -> None:
         self._data, self._config, self._group, self._device = data, config, group, device
         self.count = batch_count(len(data), config.batch_size)
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = torch.empty(0, dtype=torch.int64, device="cpu")
         self._views = Views(len(data), config)
 
     def begin(self, epoch: int) -> None:

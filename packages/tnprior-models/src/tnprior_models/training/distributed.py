@@ -82,8 +82,8 @@ class Processes:
         lengths = [0.0] * self.world
         lengths[self.rank] = float(len(payload))
         sizes = [int(length) for length in self.total(lengths)]
-        own = torch.zeros(max(sizes), dtype=torch.uint8)
-        own[: len(payload)] = torch.tensor(list(payload), dtype=torch.uint8)
+        own = torch.zeros(max(sizes), dtype=torch.uint8, device="cpu")
+        own[: len(payload)] = torch.tensor(list(payload), dtype=torch.uint8, device="cpu")
         everyone = [torch.empty_like(own, device=self.device) for _ in sizes]
         dist.all_gather(everyone, own.to(self.device))
         return [bytes(padded.tolist())[:size] for padded, size in zip(everyone, sizes, strict=True)]

@@ -27,7 +27,7 @@ def mean_terms(
         for start, stop in bounds(len(data), batch_count(len(data), batch_size)):
             first, last = bounds(stop - start, group.world)[group.rank]
             shown = max(last, first + 1)  # without a share: any example with weight 0, for the names' sake
-            batch = data.batch(torch.arange(start + first, start + shown) % len(data), device)
+            batch = data.batch(torch.arange(start + first, start + shown, device="cpu") % len(data), device)
             for objective in objectives:
                 for name, value in objective.loss(batch).items():
                     key = f"{objective.name}/{name}"

@@ -24,7 +24,7 @@ def derive_seed(*parts: int | str) -> int:
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     """A permutation of `range(count)`, (count,) int64, the same on every machine and in every process."""
     generator = torch.Generator().manual_seed(derive_seed("order", seed, epoch))
-    return torch.randperm(count, generator=generator)
+    return torch.randperm(count, generator=generator, device="cpu")
 
 
 def batch_count(count: int, batch_size: int) -> int:

@@ -26,7 +26,7 @@ def capture(device: torch.device) -> dict[str, Any]:
     version, words, spare = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "python": {"version": version, "words": torch.tensor(words), "spare": spare},
+        "python": {"version": version, "words": torch.tensor(words, device="cpu"), "spare": spare},
         "numpy": _capture_numpy(),
     }
     if device.type == "cuda":
@@ -67,7 +67,7 @@ def isolated(seed: int, device: torch.device) -> Iterator[None]:
 
 def _capture_numpy() -> dict[str, Any]:
     state = np.random.get_state(legacy=False)  # noqa: NPY002
-    words: Tensor = torch.tensor(state["state"]["key"].tolist())
+    words: Tensor = torch.tensor(state["state"]["key"].tolist(), device="cpu")
     return {
         "words": words,
         "position": int(state["state"]["pos"]),

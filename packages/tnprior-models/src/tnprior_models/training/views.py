@@ -25,11 +25,11 @@ class Views:
         config = self._config
         if config.flip:
             generator = self._generator("mirror", epoch)
-            self._mirrored = (torch.rand(self._count, generator=generator) < 0.5).to(home)
+            self._mirrored = (torch.rand(self._count, generator=generator, device="cpu") < 0.5).to(home)
         if config.shift:
             generator = self._generator("shift", epoch)
             most, shape = config.shift, (self._count, 2)
-            self._moves = torch.randint(-most, most + 1, shape, generator=generator).to(home)
+            self._moves = torch.randint(-most, most + 1, shape, generator=generator, device="cpu").to(home)
 
     def _generator(self, name: str, epoch: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(name, self._config.seed, epoch))
