@@ -277,6 +277,18 @@ def test_a_prior_may_start_close_to_a_standard_normal(spread: str) -> None:
     assert (p.variance - 1).abs().max() < 0.2
 
 
+@pytest.mark.parametrize("leak", ["1", "0.5", "none"])
+def test_a_chain_that_leaks_wholly_starts_with_independent_latents(leak: str) -> None:
+    """The density of two latents against the product of their own."""
+    settings = ["data.attributes=", "prior.start=normal", "prior.spread=0.8", f"prior.leak={leak}"]
+    with torch.no_grad():
+        p = build_prior(resolve("digits-ring", settings), Objects((1, 8, 8), ()))()
+        z = torch.cartesian_prod(torch.linspace(-2, 2, 9), torch.linspace(-2, 2, 9))
+        joint, own = p.marginal(["z0", "z1"]), [p.marginal(name) for name in ("z0", "z1")]
+        gap = joint.log_prob(z) - own[0].log_prob(z[:, 0]) - own[1].log_prob(z[:, 1])
+    assert (gap.abs().max() < 1e-4) == (leak == "1")
+
+
 @pytest.mark.parametrize(("own", "learned"), [("none", 60.0), ("30", 30.0)])
 def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -> None:
     config = resolve("digits", ["model.attribute_weight=60", f"prior.attribute_weight={own}"])

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tnprior_cli.config_section import Count, Positive, Section, Weight, Whole
+from tnprior_cli.config_section import Count, Positive, Section, Share, Weight, Whole
 
 _PRIOR_WORDS = {
     "train": "tensor-train",
@@ -62,6 +62,13 @@ class PriorSection(Section):
         Weight | None,
         Field(
             description="how far apart the labels start; with start=normal the bond indices, below 1; none for normal"
+        ),
+    ] = None
+    leak: Annotated[
+        Share | None,
+        Field(
+            description="how often the chain changes its bond index at the start, per site; 1: latents independent of "
+            "each other; none: 0.05, from labels 0.02"
         ),
     ] = None
     initialize: Annotated[
@@ -156,6 +163,12 @@ class PriorSection(Section):
         if self.start == "normal" and (self.spread or 0) >= 1:
             raise ValueError(
                 "clusters that are N(0, I) together lie less than 1 apart; set spread to 0 (one piece) or about 0.6"
+            )
+        clustered = by_labels or (self.start == "normal" and self.kind in ("train", "ring"))
+        if self.leak is not None and not (clustered and self.spread):
+            raise ValueError(
+                "only bond indices that start at places of their own can change; set leak to none, or start to "
+                "labels or normal and spread above 0"
             )
         if self.width != 1 and self.start == "normal":
             raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")

@@ -71,10 +71,11 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
 
 def _start(built: NetworkPrior, config: RunConfig) -> None:
     prior = config.prior
+    leak = {} if prior.leak is None else {"leak": prior.leak}
     if prior.start == "normal":
-        initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0)
+        initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0, **leak)
     elif prior.start != "noise" and built.attributes and prior.spread:
-        initialize_from_labels(built, seed=config.seed, spread=prior.spread)
+        initialize_from_labels(built, seed=config.seed, spread=prior.spread, **leak)
 
 
 def _vamp(sites: Sites, config: RunConfig, objects: Objects, encoder: nn.Module | None) -> VampPrior:
