@@ -83,6 +83,7 @@ def test_a_module_moves_as_the_object_that_it_is_and_learns_as_on_the_cpu():
         torch.testing.assert_close(value.cpu(), here.state_dict()[name])
     restored = pickle.loads(pickle.dumps(there))
     assert torch.equal(restored(x.cuda()), there(x.cuda()))
+    assert all(parameter.dtype == torch.float64 for parameter in copy.deepcopy(there).double().parameters())
     here.load_state_dict(there.state_dict())
     torch.testing.assert_close(here(x), there.cpu()(x))
 

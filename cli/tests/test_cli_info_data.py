@@ -57,7 +57,9 @@ def test_inspect_counts_labels_and_gaps(tnp) -> None:
     assert facts["shape"] == [1, 8, 8]
     assert sum(digit["counts"].values()) == pytest.approx(facts["n"] * (1 - digit["missing_rate"]))
     assert 0.25 < digit["missing_rate"] < 0.35
-    assert "digit" in tnp("data", "inspect", "digits").out
+    answer = tnp("data", "inspect", "digits")
+    assert "digit" in answer.out
+    assert answer.err.strip().endswith("next: tnp train digits")
 
 
 @pytest.mark.parametrize("command", ["inspect", "download", "export"])
@@ -89,5 +91,9 @@ def test_export_writes_a_folder_that_reads_back(tnp, tmp_path: Path) -> None:
     assert 0.3 < sum(not cell for cell in cells) / len(cells) < 0.7
     facts = json.loads(tnp("data", "inspect", tmp_path / "faces", "--split", "train", "--json").out)
     assert facts["shape"] == [3, 32, 32]
+    answer = tnp("data", "inspect", tmp_path / "faces")
+    assert f"next: tnp train faces -s data.name={tmp_path / 'faces'} -o runs/mine" in " ".join(
+        answer.err.split()
+    )
     assert tnp(*words).code == 2
     assert tnp(*words, "--overwrite").code == 0

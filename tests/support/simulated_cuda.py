@@ -270,7 +270,7 @@ class _Fetch(torch.autograd.Function):
 
 def _set_data(tensor: torch.Tensor, data: torch.Tensor) -> None:
     """A tensor that `Module.to` moves stays the object that it is."""
-    if isinstance(tensor, Far) and isinstance(data, Far):
+    if isinstance(tensor, Far) and isinstance(data, Far) and tensor.dtype == data.dtype:
         tensor.held = data.held
         return
     if not isinstance(tensor, Far) and not isinstance(data, Far):

@@ -1,5 +1,6 @@
 """`tnp data`: the data sets, their files, and what is in them."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from tnprior_cli.options import Json, Overwrite, Root, Seed, speaks
 from tnprior_cli.output import Output, jsonable
+from tnprior_cli.recipes import recipe_names
 
 data = typer.Typer(name="data", help="List, download, inspect and export data sets.", no_args_is_help=True)
 Name = Annotated[
@@ -81,7 +83,16 @@ def inspect(
             output.data(f"{pair.first} and {pair.second} share {pair.nats:.3f} nats")
     for note in found.notes:
         output.warn(note)
-    output.done([], [f"tnp train digits -s data.name={name} -o runs/mine"])
+    output.done([], [_training_command(name, found.shape[0], root)])
+
+
+def _training_command(name: str, channels: int, root: Path | None) -> str:
+    """The recipe of that name, or the one of such images with the data set in its place."""
+    place = [] if root is None else ["--root", str(root)]
+    if name in recipe_names():
+        return shlex.join(["tnp", "train", name, *place])
+    base = "faces" if channels == 3 else "mnist"
+    return shlex.join(["tnp", "train", base, "-s", f"data.name={name}", *place, "-o", "runs/mine"])
 
 
 @data.command("export")
