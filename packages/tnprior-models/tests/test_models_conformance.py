@@ -299,7 +299,7 @@ def test_state_survives_a_round_trip_and_a_copy(make):
 def test_half_precision_nets_keep_the_probabilities_in_full_precision(make):
     model, (x, codes, observed) = make().float(), batch(missing=0.0)
     torch.manual_seed(0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
         terms = model.loss((x.float(), codes, observed))
     assert {value.dtype for value in terms.values()} == {torch.float32}
     torch.manual_seed(0)

@@ -211,7 +211,7 @@ def test_half_precision_nets_keep_scores_and_likelihoods_in_full_precision():
         found = []
         for enabled in (False, True):
             torch.manual_seed(0)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16, enabled=enabled):
                 found.append(objective.loss(data))
         assert {value.dtype for value in found[1].values()} == {torch.float32}
         found[1]["loss"].backward()
@@ -298,7 +298,9 @@ def test_only_every_so_many_updates_move_generator_and_prior():
     class Watch(Callback):
         def after_step(self, run):
             now = gan.state_dict()
-            moved.append({name.split(".")[0] for name in now if not torch.equal(now[name], before[name])})
+            moved.append(
+                {name.split(".")[0] for name in now if not torch.equal(now[name].cpu(), before[name].cpu())}
+            )
 
     Trainer(gan, TrainConfig(epochs=1, batch_size=4), TensorData(*points(16)), None, [Watch()]).fit()
     assert moved == [

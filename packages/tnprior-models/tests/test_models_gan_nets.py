@@ -86,7 +86,7 @@ def test_the_deviation_of_a_batch_is_that_of_its_definition():
     found = BatchDeviation()(x)
     assert torch.equal(found[:, :3], x)
     torch.testing.assert_close(
-        found[:, 3], torch.full((5, 4, 2), float(x.numpy().std(0).mean()), dtype=x.dtype)
+        found[:, 3], torch.full((5, 4, 2), float(x.cpu().numpy().std(0).mean()), dtype=x.dtype)
     )
 
 

@@ -84,7 +84,7 @@ def test_every_example_is_seen_once_an_epoch_in_batches_of_even_size():
 def test_uint8_is_scaled_and_wrong_data_is_named():
     data = worker.make_data(4)
     x, _, _ = data.batch(torch.tensor([1, 3]), torch.device("cpu"))
-    assert torch.equal(x, data.x[[1, 3]].float() / 255)
+    assert torch.equal(x, data.x[[1, 3]].cpu().float() / 255)
     with pytest.raises(ModelError, match=r"received x \(4, 1, 4, 4\), codes \(3, 1\)"):
         TensorData(data.x, data.codes[:3], data.observed[:3])
     with pytest.raises(ModelError, match=r"at least one example"):

@@ -103,7 +103,7 @@ class Dataset:
         >>> tnprior_data.load("digits").subset(range(10)).x.shape
         torch.Size([10, 1, 8, 8])
         """
-        index = torch.as_tensor(list(rows), dtype=torch.int64)
+        index = torch.as_tensor(list(rows), dtype=torch.int64, device="cpu")
         if len(index) and not -len(self) <= int(index.min()) <= int(index.max()) < len(self):
             raise DataError(
                 f"rows must lie in 0..{len(self) - 1}; got {int(index.min())}..{int(index.max())}"

@@ -85,13 +85,13 @@ class _Network(SiteDistribution):
     def _rows(self, blocks: Sequence[Block]) -> tuple[list[Tensor], Tensor]:
         """Weight rows in chain order, each with a peak of one, and the log of what was divided out."""
         by_site: dict[int, Tensor] = {}
-        shift: Tensor | float = 0.0
+        shift = self.cores[0].new_zeros(())
         for block in blocks:
             peak = block.rows.detach().amax(2, keepdim=True)
             peak = torch.where(torch.isfinite(peak), peak, torch.zeros_like(peak))
             by_site.update(zip(block.sites, (block.rows - peak).exp().unbind(0), strict=True))
             shift = shift + peak.sum((0, 2))
-        return [by_site[site] for site in self.order], torch.as_tensor(shift)
+        return [by_site[site] for site in self.order], shift
 
 
 @final
