@@ -47,6 +47,8 @@ PRIORS = {
 @pytest.fixture(scope="module", autouse=True)
 def _numba():
     pytest.importorskip("numba")
+    if torch.get_default_device() != CPU:
+        pytest.skip("machine code is the CPU's")
 
 
 def both(call):

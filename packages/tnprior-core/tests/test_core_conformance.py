@@ -19,7 +19,8 @@ from tnprior_core.testing import check_prior
 def uneven(prior):
     """The same prior with labels that are not equally frequent."""
     for logits in prior.label_logits.values():
-        torch.nn.init.normal_(logits, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+        logits.detach().copy_(noise)
     return prior
 
 
