@@ -1,8 +1,8 @@
 """A CUDA device for machines that have none: its tensors compute on the CPU and keep the rules of a device.
 
 What a real device refuses is refused here: operands on two devices, a generator of the CPU, numpy's view of its
-memory. What only hardware has does not show: its kernels, its speed, its rounding. `pytest -m gpu --simulated-cuda`
-runs the tests that need a CUDA device on it.
+memory. What only hardware has does not show: its kernels, its speed, its rounding. Tests marked `gpu` run on it where
+there is no CUDA device, and any test with `pytest --device cuda`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 THERE = torch.device("cuda", 0)
 _HERE = torch.device("cpu")
-_ATEN = torch.ops.aten
 _ACROSS = {"aten::copy_", "aten::_to_copy", "aten::set_"}
 """What may have operands on two devices."""
-_INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
-"""What takes indices from the CPU, too."""
+_INDEXED = {
+    "aten::index": 1,
+    "aten::index_put": 1,
+    "aten::index_put_": 1,
+    "aten::_index_put_impl_": 1,
+    "aten::index_fill_": 2,  # what torch 2.15 makes of `x[index] = number`
+}
+"""What takes indices from the CPU, too, and which argument they are."""
 _REAL_PARSE = torch._C._nn._parse_to
 _state = threading.local()
 
@@ -155,7 +160,7 @@ def _require_one_device(name: str, args: Any, kwargs: Any) -> None:
     if name in _ACROSS:
         return
     if name in _INDEXED:
-        args = (args[0], *args[2:])
+        args = (*args[: _INDEXED[name]], *args[_INDEXED[name] + 1 :])
     for leaf in _leaves((*args, *kwargs.values())):
         if isinstance(leaf, torch.Tensor) and not isinstance(leaf, Far) and leaf.dim() > 0:
             raise RuntimeError(

@@ -132,7 +132,7 @@ def _children(
     known = (table >= 0).to(like.device)
     values = table.clamp_min(0).to(like)
     rows = torch.tensor([row for row, _ in grown], device=like.device)
-    knowledge = p.knowledge.select(rows).with_exact(Exact(values, known, frozenset(order)), len(grown))
+    knowledge = p.knowledge.select(rows).with_exact(Exact(values, known, set(order)), len(grown))
     mass = p._mass(knowledge).tolist()
     return [
         (row, (base[row] - value, codes))

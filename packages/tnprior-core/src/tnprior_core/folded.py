@@ -213,10 +213,12 @@ def _pairs(tensors: Sequence[Tensor], *, transposed: bool) -> list[Tensor]:
 
 
 def _of_one_length(first: Tensor, second: Tensor) -> list[Tensor]:
-    """Fill up the components of the site that has fewer with zeros."""
+    """Fill up the components of the site that has fewer with zeros; `pad` of torch 2.8 takes no empty batch."""
     length = max(len(first), len(second))
-    unused = [0] * (2 * first.dim() - 1)
-    return [x if len(x) == length else pad(x, (*unused, length - len(x))) for x in (first, second)]
+    return [
+        x if len(x) == length else torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])])
+        for x in (first, second)
+    ]
 
 
 def _square(cores: Sequence[Tensor], rank: int) -> list[Tensor]:

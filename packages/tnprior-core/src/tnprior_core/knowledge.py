@@ -6,7 +6,7 @@ contradict each other. Every tensor has a leading axis `Be`, one for evidence sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -24,7 +24,9 @@ class Exact:
 
     values: Tensor
     known: Tensor
-    columns: frozenset[int]
+    columns: Set[
+        int
+    ]  # a set and no frozenset, which the compiler of torch 2.8 cannot carry over a graph break
 
 
 @dataclass(frozen=True)

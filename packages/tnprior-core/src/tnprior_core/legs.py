@@ -159,7 +159,7 @@ class Legs:
         like
             a tensor that gives dtype and device.
         """
-        touched = knowledge.exact.columns if knowledge.exact is not None else frozenset()
+        touched = knowledge.exact.columns if knowledge.exact is not None else set()
         blocks: list[Block] = []
         for group in self.groups:
             exact = [

@@ -46,7 +46,7 @@ def learn_table(
         where = torch.as_tensor(list(columns), device=values.device)
         table, mask = values.new_zeros(len(values), len(sites)), known.new_zeros(len(values), len(sites))
         values, known = table.index_copy(1, where, values), mask.index_copy(1, where, known)
-    return knowledge.with_exact(Exact(values, known, frozenset(columns)), len(values))
+    return knowledge.with_exact(Exact(values, known, set(columns)), len(values))
 
 
 def flat_table(
@@ -191,5 +191,5 @@ def _column(index: int, values: Tensor, known: Tensor, width: int) -> Exact:
     return Exact(
         table.index_copy(1, where, values.unsqueeze(1)),
         mask.index_copy(1, where, known.unsqueeze(1)),
-        frozenset({index}),
+        {index},
     )
