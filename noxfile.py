@@ -39,6 +39,12 @@ EXTRAS = {MODELS: "[tensorboard]", CLI: "[tensorboard]"}
 NEEDS = {CORE: (), MODELS: (CORE,), DATA: (), EVAL: (), CLI: (CORE, MODELS, DATA, EVAL)}
 SOURCES = [f"{package}/src" for package in ALL]
 # Those that make tensors; metrics have their device tests, and `tnp` finds a CUDA device by itself.
+ON_DEVICE = (
+    "-m",
+    "not slow and not gpu",
+    "--device",
+    "cuda",
+)  # those marked gpu name their devices themselves
 TENSOR_TESTS = (f"{CORE}/tests", f"{MODELS}/tests")
 
 
@@ -113,9 +119,7 @@ def gpu(session: nox.Session) -> None:
     if "True" not in str(seen):
         session.error("torch sees no CUDA device here; `nox -s simulated` runs those tests without one")
     session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs)
-    session.run(
-        "python", "-m", "pytest", "-m", "not slow", "--device", "cuda", *TENSOR_TESTS, *session.posargs
-    )
+    session.run("python", "-m", "pytest", *ON_DEVICE, *TENSOR_TESTS, *session.posargs)
     session.run("python", "-m", "benchmarks", "--device", "cuda")
 
 
@@ -123,7 +127,7 @@ def gpu(session: nox.Session) -> None:
 def simulated(session: nox.Session) -> None:
     """All tensor tests on a CUDA device that the CPU plays: it has a device's rules, not its kernels."""
     install_everything(session, "test", "oracles")
-    run_tests(session, "-m", "not slow", "--device", "cuda", *TENSOR_TESTS)
+    run_tests(session, *ON_DEVICE, *TENSOR_TESTS)
 
 
 @nox.session
