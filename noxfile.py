@@ -38,13 +38,9 @@ EXTRAS = {MODELS: "[tensorboard]", CLI: "[tensorboard]"}
 # What each package declares to need of this checkout: the registry does not have it.
 NEEDS = {CORE: (), MODELS: (CORE,), DATA: (), EVAL: (), CLI: (CORE, MODELS, DATA, EVAL)}
 SOURCES = [f"{package}/src" for package in ALL]
+# Those marked gpu name their devices themselves.
+ON_DEVICE = ("-m", "not slow and not gpu", "--device", "cuda")
 # Those that make tensors; metrics have their device tests, and `tnp` finds a CUDA device by itself.
-ON_DEVICE = (
-    "-m",
-    "not slow and not gpu",
-    "--device",
-    "cuda",
-)  # those marked gpu name their devices themselves
 TENSOR_TESTS = (f"{CORE}/tests", f"{MODELS}/tests")
 
 
