@@ -138,7 +138,7 @@ def test_devices_and_torchrun_exclude_each_other(
     tnp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "0")
-    answer = tnp("train", "digits", "--devices", 2, "-o", tmp_path / "run")
+    answer = tnp("train", "digits", "--devices", 2, "-d", "cpu", "-o", tmp_path / "run")
     assert answer.code == 2
     assert "torchrun" in answer.error
 
