@@ -24,11 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--device", help="where tests make tensors; a CUDA device that is not there is simulated"
     )
+    parser.addoption(
+        "--simulated", action="store_true", help="a CUDA device is found, if only a simulated one"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     device, modes = config.getoption("device"), ExitStack()
-    if device and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+    wanted = config.getoption("simulated") or (device and torch.device(device).type == "cuda")
+    if wanted and not torch.cuda.is_available():
         modes.enter_context(simulated_cuda())
     if device:
         modes.enter_context(DefaultDevice(device))

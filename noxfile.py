@@ -121,9 +121,10 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def simulated(session: nox.Session) -> None:
-    """All tensor tests on a CUDA device that the CPU plays: it has a device's rules, not its kernels."""
+    """Tensor tests, and `tnp`, on a CUDA device that the CPU plays: it has a device's rules, not its kernels."""
     install_everything(session, "test", "oracles")
     run_tests(session, *ON_DEVICE, *TENSOR_TESTS)
+    run_tests(session, "-m", "not slow", "--simulated", f"{CLI}/tests")
 
 
 @nox.session
