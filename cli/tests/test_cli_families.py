@@ -289,6 +289,17 @@ def test_a_chain_that_leaks_wholly_starts_with_independent_latents(leak: str) ->
     assert (gap.abs().max() < 1e-4) == (leak == "1")
 
 
+def test_the_leak_of_a_start_from_labels_is_a_setting() -> None:
+    """The largest entry of a core beside a site of its own attribute is what stays of a bond index."""
+    stays = []
+    for leak in ("none", "0.02", "0.5", "1"):
+        prior = build_prior(resolve("digits", [f"prior.leak={leak}"]), DIGITS)
+        core = prior.cores()[1].detach().sum(0)
+        stays.append(float(core.diagonal().sum() / core.sum()))
+    assert stays[0] == stays[1] > stays[2] > stays[3]
+    assert stays[3] == pytest.approx(1 / 20, abs=1e-6)
+
+
 @pytest.mark.parametrize(("own", "learned"), [("none", 60.0), ("30", 30.0)])
 def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -> None:
     config = resolve("digits", ["model.attribute_weight=60", f"prior.attribute_weight={own}"])

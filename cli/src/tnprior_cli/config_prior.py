@@ -164,8 +164,9 @@ class PriorSection(Section):
             raise ValueError(
                 "clusters that are N(0, I) together lie less than 1 apart; set spread to 0 (one piece) or about 0.6"
             )
-        clustered = by_labels or (self.start == "normal" and self.kind in ("train", "ring"))
-        if self.leak is not None and not (clustered and self.spread):
+        if self.leak is not None and (
+            self.kind not in ("train", "ring") or self.start == "noise" or not self.spread
+        ):
             raise ValueError(
                 "only bond indices that start at places of their own can change; set leak to none, or start to "
                 "labels or normal and spread above 0"

@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
-from tnprior_core import Categorical, TensorRingPrior, TensorTrainPrior
+from tnprior_core import Categorical, TensorRingPrior, TensorTrainPrior, initialize_from_labels
 from tnprior_core import Gaussian as Latent
 from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder, Gaussian, Polish, refit_prior
+from tnprior_models.training import TensorData, TrainConfig, Trainer
 
 pytestmark = pytest.mark.gpu
 
@@ -43,6 +44,26 @@ def test_queries_agree_with_the_cpu(name):
     close(one.x, other.x)
     assert torch.equal(there.draws(*far, 3).cpu(), here.draws(*data, 3))
     assert one.x.device.type == "cuda"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_made_within_a_device_trains_there(name, tmp_path):
+    """Order, views, validation, refit and queries, with data on the CPU and every other default on the device."""
+    x = torch.rand(24, 1, 8, 8)
+    codes = torch.arange(24).remainder(3).unsqueeze(1)
+    data = TensorData(x, codes, codes < 2)
+    config = TrainConfig(epochs=2, batch_size=7, flip=True, shift=1)
+    with torch.device("cuda"):
+        nets = [net((1, 8, 8), 3, width=8, hidden=16) for net in (ConvEncoder, ConvDecoder)]
+        prior, likelihood = MODELS[name]()
+        initialize_from_labels(prior)
+        model = VAE(*nets, prior, likelihood)
+        Trainer(model, config, data, tmp_path, validation=data, device="cuda").fit()
+        refit_prior(model, x, codes, codes < 2, polish=Polish(steps=3, batch_size=16))
+        table = model.impute(*(part.cuda() for part in (x, codes, codes < 2)))[0]
+    assert {parameter.device.type for parameter in model.parameters()} == {table.device.type} == {"cuda"}
+    torch.testing.assert_close(table.sum(1).cpu(), torch.ones(24))
+    assert table.argmax(1).cpu()[codes[:, 0] < 2].equal(codes[codes < 2])
 
 
 @pytest.mark.parametrize("name", MODELS)

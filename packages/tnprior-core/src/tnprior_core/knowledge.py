@@ -24,9 +24,8 @@ class Exact:
 
     values: Tensor
     known: Tensor
-    columns: Set[
-        int
-    ]  # a set and no frozenset, which the compiler of torch 2.8 cannot carry over a graph break
+    # A set and no frozenset, which the compiler of torch 2.8 cannot carry over a graph break.
+    columns: Set[int]
 
 
 @dataclass(frozen=True)
