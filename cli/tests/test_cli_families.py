@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import GroupNorm
 
 from tnprior_cli.attributes import Objects, RunAttribute
 from tnprior_cli.errors import UsageError
@@ -19,6 +20,7 @@ from tnprior_models import (
     ClippedWasserstein,
     ConvCritic,
     ConvDecoder,
+    ConvEncoder,
     ConvGenerator,
     FineCritic,
     JudgedLabels,
@@ -29,6 +31,8 @@ from tnprior_models import (
     ReadLabels,
     Reinforce,
     ReparametrizedMeans,
+    SpatialDecoder,
+    SpatialEncoder,
     channel_norms,
     sample_norms,
 )
@@ -130,6 +134,36 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     assert fine.labels == JudgedLabels()
 
 
+@pytest.mark.parametrize("spatial", ["true", "false"])
+def test_codes_are_grids_if_the_settings_say_so(spatial: str) -> None:
+    told = (f"model.spatial={spatial}", "model.normalization=layer", "model.width=16")
+    nets = (SpatialEncoder, SpatialDecoder) if spatial == "true" else (ConvEncoder, ConvDecoder)
+    vae = build_family(resolve("digits", told), DIGITS)
+    gan = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", *told]), DIGITS)
+    assert (type(vae.encoder), type(vae.decoder)) == nets
+    assert type(gan.generator[0]) is nets[1]
+    for net in (vae.encoder, vae.decoder, gan.generator):
+        assert {m.num_groups for m in net.modules() if isinstance(m, GroupNorm)} == {1}
+
+
+@pytest.mark.parametrize("family", ["cvae", "jmvae", "telbo"])
+def test_every_vae_normalises_as_it_is_told(family: str) -> None:
+    normal = () if family == "cvae" else (*PRIORS["normal"], "prior.initialize=none")
+    told = [f"model.family={family}", "model.normalization=layer", "model.width=16", *normal]
+    model = build_family(resolve("digits-cvae", told), DIGITS)
+    assert {m.num_groups for m in model.modules() if isinstance(m, GroupNorm)} == {1}
+
+
+def test_a_vae_with_codes_that_are_grids(trained, tnp, tmp_path: Path) -> None:
+    run = trained("model.spatial=true", "model.latents=16", "prior.kind=ring", "model.normalization=layer")
+    assert tnp("sample", run, "--given", "digit=3", "-n", "4", "-o", tmp_path / "threes").code == 0
+    assert tnp("impute", run, "digits", "-o", tmp_path / "filled.csv").code == 0
+    assert tnp("hop", run, "-n", "2", "-o", tmp_path / "hops").code == 0
+    answer = tnp("eval", run, "-n", "20", "-k", "2", "--bounded", "20", "--classifier-steps", "12", "--json")
+    assert answer.code == 0, answer.err
+    assert "bound/elbo" in answer.json["values"]
+
+
 @pytest.mark.parametrize("compares", ["true", "false"])
 def test_the_fine_critic_compares_the_objects_of_a_batch_if_told_to(compares: str) -> None:
     gan = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", f"gan.compares={compares}"]), DIGITS)
@@ -208,6 +242,12 @@ def test_a_model_without_attributes(trained, tnp, tmp_path: Path) -> None:
         (("prior.kind=vamp", "prior.order=random"), "no order"),
         (("prior.fixed=true", "prior.finish=3"), "fixed"),
         (("model.parameters=10",), "expected at least"),
+        (("model.spatial=true", "model.latents=20"), "a multiple of 16 latents, as many for each of 4 x 4"),
+        (
+            (*PLAYED, "model.spatial=true"),
+            "only a vae and the fine networks of a gan have codes that are grids",
+        ),
+        ((*PLAYED, "model.normalization=layer"), "leave model.normalization groups"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )
@@ -219,12 +259,12 @@ def test_what_does_not_go_together_is_one_line(settings, message: str, tnp, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("family", ["vae", "gan"])
+@pytest.mark.parametrize("family", ["vae", "spatial vae", "gan"])
 @pytest.mark.parametrize("prior", PRIORS)
 def test_matched_models_have_as_many_parameters(family: str, prior: str) -> None:
     budget = 120_000
-    settings = [f"model.parameters={budget}", "model.width=7", *PRIORS[prior]]
-    config = resolve("digits", settings + (list(PLAYED) if family == "gan" else []))
+    told = {"vae": (), "spatial vae": ("model.spatial=true",), "gan": PLAYED}[family]
+    config = resolve("digits", [f"model.parameters={budget}", "model.width=7", *PRIORS[prior], *told])
     found = matched(config, DIGITS)
     count = parameter_count(found, DIGITS)
     assert count <= budget
@@ -232,7 +272,7 @@ def test_matched_models_have_as_many_parameters(family: str, prior: str) -> None
         update={"model": found.model.model_copy(update={"width": found.model.width + 1})}
     )
     assert parameter_count(wider, DIGITS) > budget
-    if family == "vae":
+    if family != "gan":
         assert count > 0.98 * budget  # dense units are small change
 
 

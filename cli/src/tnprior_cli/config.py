@@ -47,6 +47,19 @@ class ModelSection(Section):
     latents: Annotated[Count, Field(description="dimensions of the code z")] = 16
     width: Annotated[Count, Field(description="channels of the first convolution")] = 32
     hidden: Annotated[Count, Field(description="units of the dense layers")] = 256
+    spatial: Annotated[
+        bool,
+        Field(
+            description="codes that are grids, latents for each cell of the last convolution, in a vae or with the "
+            "fine networks of a gan; false: of the whole image"
+        ),
+    ] = False
+    normalization: Annotated[
+        Literal["groups", "layer"],
+        Field(
+            description="of the channels, over groups of eight where the width allows it, or over all of them"
+        ),
+    ] = "groups"
     likelihood: Annotated[Literal["bernoulli", "gaussian"], Field(description="p(x|z)")] = "bernoulli"
     samples: Annotated[Count, Field(description="posterior samples per image and step")] = 1
     attribute_weight: Annotated[
@@ -228,7 +241,17 @@ class RunConfig(Section):
             )
         if self.model.family == "gan":
             self._plays()
+        self._lies_on_a_grid()
         return self
+
+    def _lies_on_a_grid(self) -> None:
+        fine = self.model.family == "gan" and self.gan.networks == "fine"
+        if self.model.spatial and self.model.family != "vae" and not fine:
+            raise ValueError(
+                "only a vae and the fine networks of a gan have codes that are grids; set model.spatial to false"
+            )
+        if self.model.normalization != "groups" and self.model.family == "gan" and not fine:
+            raise ValueError("the networks of TRIP normalise in one way; leave model.normalization groups")
 
     def _decodes_labels(self) -> None:
         prior = self.prior

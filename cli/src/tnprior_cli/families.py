@@ -7,6 +7,7 @@ from torch import nn
 
 from tnprior_cli.attributes import Objects
 from tnprior_cli.config import GanSection, RunConfig
+from tnprior_cli.errors import UsageError
 from tnprior_cli.priors import build_prior
 from tnprior_models import (
     CVAE,
@@ -33,6 +34,7 @@ from tnprior_models import (
     LabelExperts,
     LabelledCode,
     MinMax,
+    ModelError,
     MultimodalVAE,
     NonSaturating,
     Pathwise,
@@ -40,19 +42,27 @@ from tnprior_models import (
     ReadLabels,
     Reinforce,
     ReparametrizedMeans,
+    SpatialDecoder,
+    SpatialEncoder,
     channel_norms,
     sample_norms,
     shuffled_doubling,
     transposed_doubling,
 )
 from tnprior_models import Gaussian as GaussianPixels
+from tnprior_models.nets import Cells, Pyramid
 
 SLOPE = 2.0
 """Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
 
 
 def build_family(config: RunConfig, objects: Objects) -> nn.Module:
-    """The model of a configuration, initialised from torch's global generator and the configuration's seed."""
+    """The model of a configuration, initialised from torch's global generator and the configuration's seed.
+
+    Raises:
+        UsageError: codes that are grids, of a length that cells cannot share.
+    """
+    _require_cells(config, objects)
     built: nn.Module = _FAMILIES[config.model.family](config, objects)
     return built
 
@@ -63,11 +73,13 @@ def compiled_parts(config: RunConfig) -> tuple[str, ...]:
 
 
 def _vae(config: RunConfig, objects: Objects) -> VAE:
-    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
-    encoder = ConvEncoder(objects.shape, latent_size=size, width=width, hidden=hidden)
+    build = SpatialEncoder if config.model.spatial else ConvEncoder
+    encoder = build(
+        objects.shape, config.model.latents, **_sizes(config), normalization=config.model.normalization
+    )
     return VAE(
         encoder,
-        ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        _decoder(config, objects, config.model.latents),
         build_prior(config, objects, encoder),
         information_weight=config.model.information_weight,
         attribute_lead=config.model.attribute_lead,
@@ -78,14 +90,14 @@ def _vae(config: RunConfig, objects: Objects) -> VAE:
 
 
 def _cvae(config: RunConfig, objects: Objects) -> CVAE:
-    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    size, hidden = config.model.latents, config.model.hidden
     labels = _label_count(objects)
-    trunk = ConvFeatures(objects.shape, width=width)
+    trunk = _trunk(config, objects)
     return CVAE(
         trunk,
         DenseHead(trunk.size, labels, hidden=hidden),
         LabelledCode(trunk.size, labels, latent_size=size, hidden=hidden),
-        ConvDecoder(objects.shape, latent_size=size + labels, width=width, hidden=hidden),
+        _decoder(config, objects, size + labels),
         build_prior(config, objects),
         **_common(config),
     )
@@ -106,15 +118,15 @@ def _telbo(config: RunConfig, objects: Objects) -> MultimodalVAE:
 def _multimodal(
     config: RunConfig, objects: Objects, label_encoder: nn.Module, alignment: Alignment
 ) -> MultimodalVAE:
-    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
+    size, hidden = config.model.latents, config.model.hidden
     labels = _label_count(objects)
-    trunk = ConvFeatures(objects.shape, width=width)
+    trunk = _trunk(config, objects)
     sites = build_prior(config, objects).sites
     return MultimodalVAE(
         trunk,
         LabelledCode(trunk.size, labels, latent_size=size, hidden=hidden),
         DenseCode(trunk.size, latent_size=size, hidden=hidden),
-        ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden),
+        _decoder(config, objects, size),
         DecodedPrior(sites, DenseHead(size, labels, hidden=hidden), label_encoder),
         alignment=alignment,
         **_common(config),
@@ -147,12 +159,34 @@ def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Mo
 
 
 def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:
-    size, width, hidden = config.model.latents, config.model.width, config.model.hidden
-    decoder = ConvDecoder(objects.shape, latent_size=size, width=width, hidden=hidden)
+    decoder = _decoder(config, objects, config.model.latents)
     critic = FineCritic(
-        objects.shape, labels=_label_count(objects), width=width, compares=config.gan.compares
+        objects.shape, labels=_label_count(objects), width=config.model.width, compares=config.gan.compares
     )
     return nn.Sequential(decoder, nn.Sigmoid()), critic
+
+
+def _require_cells(config: RunConfig, objects: Objects) -> None:
+    if not config.model.spatial:
+        return
+    pyramid = Pyramid(objects.shape, config.model.width)
+    try:
+        Cells(pyramid, config.model.latents)
+    except ModelError as error:
+        raise UsageError(f"model.latents = {config.model.latents}: {error}") from error
+
+
+def _trunk(config: RunConfig, objects: Objects) -> ConvFeatures:
+    return ConvFeatures(objects.shape, width=config.model.width, normalization=config.model.normalization)
+
+
+def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder | SpatialDecoder:
+    build = SpatialDecoder if config.model.spatial else ConvDecoder
+    return build(objects.shape, inputs, **_sizes(config), normalization=config.model.normalization)
+
+
+def _sizes(config: RunConfig) -> dict[str, int]:
+    return {"width": config.model.width, "hidden": config.model.hidden}
 
 
 def _label_count(objects: Objects) -> int:

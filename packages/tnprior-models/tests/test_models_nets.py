@@ -8,18 +8,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tnprior_models import ConvDecoder, ConvEncoder, ImageShapeError, ModelError
+from tnprior_models import (
+    ConvDecoder,
+    ConvEncoder,
+    ConvFeatures,
+    ImageShapeError,
+    ModelError,
+    SpatialDecoder,
+    SpatialEncoder,
+)
 from tnprior_models.nets import Pyramid, floor_softly, limit_softly
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 31), (3, 45, 33), (1, 100, 8)]
+PAIRS = {"dense": (ConvEncoder, ConvDecoder), "spatial": (SpatialEncoder, SpatialDecoder)}
+
+
+@pytest.fixture(params=PAIRS)
+def pair(request):
+    """An encoder and its decoder, and a length of code that they take: `pair(shape, **sizes)`."""
+
+    def build(shape, **sizes):
+        height, width = Pyramid(shape, 4).sizes[-1]
+        latents = 5 if request.param == "dense" else 2 * height * width
+        return *(net(shape, latent_size=latents, **sizes) for net in PAIRS[request.param]), latents
+
+    return build
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_decoder_returns_exactly_the_size_the_encoder_reads(shape):
-    encoder = ConvEncoder(shape, latent_size=5, width=4, hidden=8)
-    decoder = ConvDecoder(shape, latent_size=5, width=4, hidden=8)
+def test_decoder_returns_exactly_the_size_the_encoder_reads(shape, pair):
+    encoder, decoder, latents = pair(shape, width=4, hidden=8)
     mu, log_sigma = encoder(torch.rand(2, *shape))
-    assert mu.shape == log_sigma.shape == (2, 5)
+    assert mu.shape == log_sigma.shape == (2, latents)
     assert decoder(mu).shape == (2, *shape)
 
 
@@ -47,16 +67,15 @@ def test_six_convolutions_and_two_dense_layers_each_way():
         assert (len(convolutions), len(dense)) == (6, 2)
 
 
-def test_an_image_keeps_its_code_whatever_batch_it_is_in():
-    encoder = ConvEncoder((1, 12, 12), latent_size=3, width=8).double()
+def test_an_image_keeps_its_code_whatever_batch_it_is_in(pair):
+    encoder = pair((1, 12, 12), width=8)[0].double()
     x = torch.rand(9, 1, 12, 12, dtype=torch.float64)
     alone, together = encoder(x[4:5])[0], encoder(x)[0][4:5]
     torch.testing.assert_close(alone, together, rtol=1e-12, atol=1e-12)
 
 
-def test_gradients_reach_every_weight_of_both_nets():
-    encoder = ConvEncoder((3, 17, 17), latent_size=4, width=8, hidden=16)
-    decoder = ConvDecoder((3, 17, 17), latent_size=4, width=8, hidden=16)
+def test_gradients_reach_every_weight_of_both_nets(pair):
+    encoder, decoder, _ = pair((3, 17, 17), width=8, hidden=16)
     mu, log_sigma = encoder(torch.rand(3, 3, 17, 17))
     (decoder(mu).square().sum() + log_sigma.square().sum()).backward()
     for name, parameter in [*encoder.named_parameters(), *decoder.named_parameters()]:
@@ -64,29 +83,40 @@ def test_gradients_reach_every_weight_of_both_nets():
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_signal_survives_the_depth_at_initialisation():
+def test_signal_survives_the_depth_at_initialisation(pair):
     torch.manual_seed(0)
-    encoder = ConvEncoder((1, 28, 28), latent_size=8)
-    mu, _ = encoder(torch.rand(64, 1, 28, 28).bernoulli())
+    mu, _ = pair((1, 28, 28))[0](torch.rand(64, 1, 28, 28).bernoulli())
     assert 1e-3 < mu.std(dim=0).mean() < 10
 
 
-def test_wrong_images_and_codes_are_refused_by_name_of_shape():
-    encoder = ConvEncoder((1, 28, 28), latent_size=4, width=4)
+def test_wrong_images_and_codes_are_refused_by_name_of_shape(pair):
+    encoder, decoder, latents = pair((1, 28, 28), width=4)
     with pytest.raises(
         ImageShapeError, match=r"expected images of shape \(B, 1, 28, 28\), received \(2, 3, 28"
     ):
         encoder(torch.zeros(2, 3, 28, 28))
     with pytest.raises(ImageShapeError, match="received"):
         encoder(torch.zeros(28, 28))
-    with pytest.raises(ModelError, match=r"codes of shape \(B, 4\), received \(2, 5\)"):
-        ConvDecoder((1, 28, 28), latent_size=4, width=4)(torch.zeros(2, 5))
+    with pytest.raises(ModelError, match=rf"codes of shape \(B, {latents}\), received \(2, 3\)"):
+        decoder(torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 28), (2, 28, 28), (28, 28)], ids=str)
 def test_impossible_image_shapes_are_refused(shape):
     with pytest.raises(ModelError, match="1 or 3 channels and sides of at least 8"):
         ConvEncoder(shape, latent_size=4)
+
+
+@pytest.mark.parametrize("net", [ConvEncoder, ConvDecoder, SpatialEncoder, SpatialDecoder, ConvFeatures])
+def test_channels_are_normalised_in_groups_or_together(net):
+    sizes = {} if net is ConvFeatures else {"latent_size": 16}
+
+    def groups(normalization):
+        built = net((1, 8, 8), **sizes, width=16, normalization=normalization)
+        return {m.num_channels // m.num_groups for m in built.modules() if isinstance(m, nn.GroupNorm)}
+
+    assert groups("groups") == {8}
+    assert groups("layer") == {16}
 
 
 def test_a_width_of_zero_is_refused():

@@ -60,6 +60,8 @@ from tnprior_models.nets import (
     LabelCode,
     LabelExperts,
     LabelledCode,
+    SpatialDecoder,
+    SpatialEncoder,
     shuffled_doubling,
     transposed_doubling,
 )
@@ -167,6 +169,8 @@ __all__ = [
     "RisingWeight",
     "Sampled",
     "Samples",
+    "SpatialDecoder",
+    "SpatialEncoder",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tnprior_models.errors import ModelError
-from tnprior_models.nets.pyramid import Pyramid, group_count
+from tnprior_models.nets.conv_generator import require_codes
+from tnprior_models.nets.pyramid import Normalization, Pyramid, group_count
 
-__all__ = ["ConvDecoder"]
+__all__ = ["ConvDecoder", "mirrored_convolutions"]
 
 
 class _Grow(nn.Module):
@@ -38,6 +38,7 @@ class ConvDecoder(nn.Module):
         latent_size: d, length of the code.
         width: channels before the last convolution.
         hidden: units of the first dense layer.
+        normalization: over groups of channels or over all of them, as in `ConvEncoder`.
 
     >>> import torch
     >>> ConvDecoder((3, 33, 45), latent_size=16)(torch.zeros(2, 16)).shape
@@ -45,7 +46,13 @@ class ConvDecoder(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, ...], latent_size: int, *, width: int = 32, hidden: int = 256
+        self,
+        image_shape: tuple[int, ...],
+        latent_size: int,
+        *,
+        width: int = 32,
+        hidden: int = 256,
+        normalization: Normalization = "groups",
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
@@ -55,7 +62,7 @@ class ConvDecoder(nn.Module):
             nn.Linear(latent_size, hidden), nn.SiLU(), nn.Linear(hidden, pyramid.features), nn.SiLU()
         )
         self.unflatten = nn.Unflatten(1, (pyramid.channels[-1], *pyramid.sizes[-1]))
-        self.convolutions = nn.Sequential(*_mirrored(pyramid))
+        self.convolutions = mirrored_convolutions(pyramid, normalization)
 
     def forward(self, z: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
         """Decoded images of codes (B, d), unbounded.
@@ -63,17 +70,17 @@ class ConvDecoder(nn.Module):
         Raises:
             ModelError: codes of another length.
         """
-        if z.ndim != 2 or z.shape[1] != self.latent_size:
-            raise ModelError(f"expected codes of shape (B, {self.latent_size}), received {tuple(z.shape)}")
+        require_codes(z, self.latent_size)
         image: Tensor = self.convolutions(self.unflatten(self.dense(z)))
         return image
 
 
-def _mirrored(pyramid: Pyramid) -> list[nn.Module]:
+def mirrored_convolutions(pyramid: Pyramid, normalization: Normalization = "groups") -> nn.Sequential:
+    """The convolutions of `conv_features` in reverse, the last of them bare."""
     layers: list[nn.Module] = []
     steps = zip(pyramid.strides, pyramid.channels[1:], pyramid.channels[:-1], pyramid.sizes[:-1], strict=True)
     for stride, before, after, size in reversed(list(steps)):
         grows = stride == 2
         layers += [_Grow(before, after, size) if grows else nn.Conv2d(before, after, 3, padding=1)]
-        layers += [nn.GroupNorm(group_count(after), after), nn.SiLU()]
-    return layers[:-2]
+        layers += [nn.GroupNorm(group_count(after, normalization), after), nn.SiLU()]
+    return nn.Sequential(*layers[:-2])

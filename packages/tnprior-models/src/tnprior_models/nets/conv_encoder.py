@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tnprior_models.nets.conv_features import convolutions, require_shape
-from tnprior_models.nets.pyramid import Pyramid
+from tnprior_models.nets.pyramid import Normalization, Pyramid
 
 __all__ = ["ConvEncoder"]
 
@@ -24,6 +24,8 @@ class ConvEncoder(nn.Module):
         latent_size: d, length of the code.
         width: channels of the first convolution.
         hidden: units of the first dense layer.
+        normalization: over groups of eight channels, where a layer has a multiple of them, or over all. A model
+            whose width is to be compared with another's wants all: groups come and go with the width.
 
     >>> import torch
     >>> mu, log_sigma = ConvEncoder((1, 28, 28), latent_size=16)(torch.rand(2, 1, 28, 28))
@@ -32,13 +34,19 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, ...], latent_size: int, *, width: int = 32, hidden: int = 256
+        self,
+        image_shape: tuple[int, ...],
+        latent_size: int,
+        *,
+        width: int = 32,
+        hidden: int = 256,
+        normalization: Normalization = "groups",
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
-        self.convolutions = convolutions(pyramid)
+        self.convolutions = convolutions(pyramid, normalization)
         self.dense = nn.Sequential(
             nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
         )

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tnprior_models.errors import ImageShapeError
-from tnprior_models.nets.pyramid import Pyramid, group_count
+from tnprior_models.nets.pyramid import Normalization, Pyramid, group_count
 
 __all__ = ["ConvFeatures", "convolutions", "require_shape"]
 
@@ -19,6 +19,7 @@ class ConvFeatures(nn.Module):
     Args:
         image_shape: (C, H, W) of the images.
         width: channels of the first convolution.
+        normalization: over groups of channels or over all of them.
 
     >>> import torch
     >>> features = ConvFeatures((1, 28, 28), width=16)
@@ -26,12 +27,14 @@ class ConvFeatures(nn.Module):
     (torch.Size([2, 1024]), 1024)
     """
 
-    def __init__(self, image_shape: tuple[int, ...], *, width: int = 32) -> None:
+    def __init__(
+        self, image_shape: tuple[int, ...], *, width: int = 32, normalization: Normalization = "groups"
+    ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
         self.image_shape = pyramid.image_shape
         self.size = pyramid.features
-        self.convolutions = convolutions(pyramid)
+        self.convolutions = convolutions(pyramid, normalization)
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "B F"]:
         """Features of images (B, C, H, W) in [0, 1].
@@ -44,14 +47,14 @@ class ConvFeatures(nn.Module):
         return features.flatten(1)
 
 
-def convolutions(pyramid: Pyramid) -> nn.Sequential:
+def convolutions(pyramid: Pyramid, normalization: Normalization = "groups") -> nn.Sequential:
     """3x3 convolutions along the pyramid, each followed by group normalisation and SiLU."""
     layers: list[nn.Module] = []
     for stride, before, after in zip(
         pyramid.strides, pyramid.channels[:-1], pyramid.channels[1:], strict=True
     ):
         convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1)
-        layers += [convolution, nn.GroupNorm(group_count(after), after), nn.SiLU()]
+        layers += [convolution, nn.GroupNorm(group_count(after, normalization), after), nn.SiLU()]
     return nn.Sequential(*layers)
 
 

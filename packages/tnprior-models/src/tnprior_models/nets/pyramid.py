@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from tnprior_models.errors import ModelError
 
-__all__ = ["CONVOLUTIONS", "Pyramid"]
+__all__ = ["CONVOLUTIONS", "Normalization", "Pyramid"]
+
+Normalization = Literal["groups", "layer"]
+"""Over groups of about eight channels where their number allows it, or over all channels together."""
 
 CONVOLUTIONS = 6
 SMALLEST = 4
@@ -89,10 +93,10 @@ class Pyramid:
         return self.channels[-1] * height * width
 
 
-def group_count(channels: int) -> int:
-    """Groups of a group normalisation: about eight channels each, always a divisor of `channels`.
+def group_count(channels: int, normalization: Normalization = "groups") -> int:
+    """Groups of a group normalisation: about eight channels each, always a divisor of `channels`; or one of all.
 
-    >>> group_count(64), group_count(12), group_count(7)
-    (8, 1, 1)
+    >>> group_count(64), group_count(12), group_count(7), group_count(64, "layer")
+    (8, 1, 1, 1)
     """
-    return channels // 8 if channels % 8 == 0 else 1
+    return channels // 8 if normalization == "groups" and channels % 8 == 0 else 1
