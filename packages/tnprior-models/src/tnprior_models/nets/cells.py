@@ -43,10 +43,9 @@ class Cells(nn.Module):
                 f"received {latent_size}"
             )
         self.shape = (latent_size // count, height, width)
-        cell = torch.tensor(
-            [row * width + column for row, column in closed_walk(height, width)], device="cpu"
-        )
-        there = (cell.unsqueeze(1) + count * torch.arange(self.shape[0])).flatten()
+        walk = [row * width + column for row, column in closed_walk(height, width)]
+        places = [cell + count * channel for cell in walk for channel in range(self.shape[0])]
+        there = torch.tensor(places, device="cpu").to(torch.get_default_device())
         self.register_buffer("there", there, persistent=False)
         self.register_buffer("back", there.argsort(), persistent=False)
 
