@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from tnprior_cli.errors import ThresholdMissedError, UsageError
 from tnprior_cli.thresholds import check_thresholds, parse_threshold
@@ -26,7 +27,8 @@ def evaluated(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_the_report_has_every_number_with_its_protocol(evaluated: Path) -> None:
     report = json.loads((evaluated / "report.json").read_text())
     assert {
-        *("bound/elbo", "bound/iwae-3", "bound/elbo-bits", "imputation-accuracy", "imputation-majority"),
+        *("bound/elbo", "bound/iwae-3", "bound/elbo-bits", "joint-bound/elbo", "joint-bound/iwae-3"),
+        *("imputation-accuracy", "imputation-majority"),
         *("imputation/ece", "classifier-accuracy", "generated-accuracy", "classifier-frechet"),
     } <= set(report["values"])
     assert not any(name.startswith("inception") for name in report["values"])
@@ -36,6 +38,33 @@ def test_the_report_has_every_number_with_its_protocol(evaluated: Path) -> None:
     assert table["classifier-accuracy"][2].startswith("[")
     assert table["imputation-accuracy"][3] == "359"
     assert report["versions"]["torch"]
+
+
+def test_the_joint_bound_has_every_known_label_of_the_same_codes(evaluated: Path) -> None:
+    """The difference of the two ELBOs is E_q[log p(y|z)], by hand; hidden labels of the test split are told, too."""
+    from tnprior_cli.build import load_model, model_input
+    from tnprior_cli.evaluation.bounds import CHUNK, image_bounds, labelled_bounds
+    from tnprior_cli.evaluation.subject import Effort, Subject
+    from tnprior_cli.rundir import open_run
+
+    effort = Effort(40, 30, CHUNK, 24, None, seed=0)
+    subject = Subject(open_run(evaluated), effort, "cpu", print)
+    model, told = load_model(subject.run, "cpu"), subject.test.truth.codes[:30]
+    assert not subject.test.observed[:30].all()
+    assert subject.test.truth.observed[:30].all()
+    x = model_input(subject.test, slice(0, 30), model)[0]
+    torch.manual_seed(0)
+    z = model.encode(x).rsample(torch.Size((CHUNK,)))
+    with torch.no_grad():
+        joint, alone = model.log_joint_and_latent(z, told, torch.ones_like(told).bool(), model.prior())
+    values = [
+        {row.name: row.estimate.value for row in bound(subject).rows()}
+        for bound in (image_bounds, labelled_bounds)
+    ]
+    assert values[1]["joint-bound/elbo"] - values[0]["bound/elbo"] == pytest.approx(
+        float((joint - alone).mean()), abs=1e-4
+    )
+    assert not any("bits" in name for name in values[1])
 
 
 def test_the_card_of_the_run_shows_the_numbers(evaluated: Path) -> None:

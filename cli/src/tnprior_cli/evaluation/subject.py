@@ -116,11 +116,19 @@ class Subject:
 
     def test_pieces(self, limit: int | None = None) -> Iterator[tuple[slice, tuple[Tensor, Tensor, Tensor]]]:
         """The test images piece by piece, with every label hidden: rows and (x, codes, observed)."""
+        for rows, (x, codes, observed) in self.labelled_test_pieces(limit):
+            yield rows, (x, torch.zeros_like(codes), torch.zeros_like(observed))
+
+    def labelled_test_pieces(
+        self, limit: int | None = None
+    ) -> Iterator[tuple[slice, tuple[Tensor, Tensor, Tensor]]]:
+        """The test images piece by piece, with every label that is known, hidden or not."""
         total = len(self.test) if limit is None else min(limit, len(self.test))
         for first, count in pieces(total, PIECE):
             rows = slice(first, first + count)
             x, codes, observed = model_input(self.test, rows, self.model)
-            yield rows, (x, torch.zeros_like(codes), torch.zeros_like(observed))
+            truth = self.test.truth
+            yield rows, (x, truth.codes[rows].to(codes), truth.observed[rows].to(observed))
 
     def _data(self, split: str) -> Dataset:
         dataset = build_data(self.run.config.data, split)
