@@ -379,12 +379,12 @@ def test_the_names_of_columns_are_those_of_real_reports(
     assert tnp("eval", faces_run, *words).code == 0
     reports = (finished / "out" / "runs" / "full-seed0" / "report.json", report)
     measured = {name for path in reports for name in json.loads(path.read_text())["values"]}
-    for name in measured - {"bound/effective-samples"}:
+    for name in measured - {"bound/effective-samples", "joint-bound/effective-samples"}:
         assert check_quantity(name) == name
     assert {name for name in NAMES if not name.startswith("inception")} <= measured
     for name in ("imputation/ece/hat", "bound/iwae-100-bits", *(f"{family}/hat" for family in FAMILIES)):
         assert check_quantity(name) == name
-    for name in ("bound/iwae-x", "diversity", "imputation"):
+    for name in ("bound/iwae-x", "joint-bound/iwae-100-bits", "diversity", "imputation"):
         with pytest.raises(UsageError, match="unknown number of a report"):
             check_quantity(name)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tnprior_cli.errors import UsageError
+from tnprior_cli.settings import resolve
 from tnprior_cli.tables import table_names
 from tnprior_cli.tables.cells import Request, cells_of
 from tnprior_cli.tables.definition import check_table, load_definition
@@ -107,6 +108,14 @@ def test_the_published_numbers(name: str, published: dict[str, tuple[float, floa
     for cell in cells:
         if cell.base is not None:
             assert order.index(cell.base.path) < order.index(cell.path)
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_that_comes_along_can_be_run(name: str) -> None:
+    """Its columns are numbers that reports have, and the settings of its rows go together."""
+    for cell in cells_of(load_definition(name), Request(name, Path("out"), seeds=1)):
+        if cell.row.train is not None:
+            assert resolve(cell.row.train, cell.settings).data.name
 
 
 def test_settings_go_where_they_mean_something() -> None:

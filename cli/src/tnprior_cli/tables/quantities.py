@@ -27,13 +27,14 @@ NAMES = (
     "imputation/nll",
     "inception-fid",
     "inception-fid/bias-corrected",
+    "joint-bound/elbo",
 )
 """Names that do not depend on the data; each may be followed by an attribute, as in `imputation/ece/hat`."""
 
 FAMILIES = ("condition", "diversity")
 """First parts of names whose rest depends on the data, as in `diversity/hat`."""
 
-_WITH_NUMBER = re.compile(r"bound/iwae-\d+(-bits)?")
+_WITH_NUMBER = re.compile(r"bound/iwae-\d+(-bits)?|joint-bound/iwae-\d+")
 _OWN_FEATURES = ("classifier-frechet", "classifier-kernel-distance", "classifier/")
 
 
