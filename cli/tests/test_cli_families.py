@@ -20,7 +20,6 @@ from tnprior_models import (
     ClippedWasserstein,
     ConvCritic,
     ConvDecoder,
-    ConvEncoder,
     ConvGenerator,
     FineCritic,
     JudgedLabels,
@@ -31,11 +30,10 @@ from tnprior_models import (
     ReadLabels,
     Reinforce,
     ReparametrizedMeans,
-    SpatialDecoder,
-    SpatialEncoder,
     channel_norms,
     sample_norms,
 )
+from tnprior_models.nets import CellsToCode, CodeToCells
 
 DIGITS = Objects((1, 8, 8), (RunAttribute("digit", tuple("0123456789")),))
 NO_SIZE = ("prior.components=none", "prior.rank=none", "prior.spread=none")
@@ -136,13 +134,15 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
 
 @pytest.mark.parametrize("spatial", ["true", "false"])
 def test_codes_are_grids_if_the_settings_say_so(spatial: str) -> None:
-    told = (f"model.spatial={spatial}", "model.normalization=layer", "model.width=16")
-    nets = (SpatialEncoder, SpatialDecoder) if spatial == "true" else (ConvEncoder, ConvDecoder)
+    told = (f"model.spatial={spatial}", "model.latents=16", "model.normalization=layer", "model.width=16")
     vae = build_family(resolve("digits", told), DIGITS)
     gan = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", *told]), DIGITS)
-    assert (type(vae.encoder), type(vae.decoder)) == nets
-    assert type(gan.generator[0]) is nets[1]
-    for net in (vae.encoder, vae.decoder, gan.generator):
+    for net, layers in (
+        (vae.encoder, CellsToCode),
+        (vae.decoder, CodeToCells),
+        (gan.generator, CodeToCells),
+    ):
+        assert any(isinstance(part, layers) for part in net.modules()) == (spatial == "true")
         assert {m.num_groups for m in net.modules() if isinstance(m, GroupNorm)} == {1}
 
 
@@ -243,11 +243,9 @@ def test_a_model_without_attributes(trained, tnp, tmp_path: Path) -> None:
         (("prior.fixed=true", "prior.finish=3"), "fixed"),
         (("model.parameters=10",), "expected at least"),
         (("model.spatial=true", "model.latents=20"), "a multiple of 16 latents, as many for each of 4 x 4"),
-        (
-            (*PLAYED, "model.spatial=true"),
-            "only a vae and the fine networks of a gan have codes that are grids",
-        ),
-        ((*PLAYED, "model.normalization=layer"), "leave model.normalization groups"),
+        (("data.size=6",), "sides of at least 8 pixels"),
+        ((*PLAYED, "model.spatial=true"), "leave model.spatial false"),
+        ((*PLAYED, "model.normalization=layer"), "leave model.spatial false and model.normalization groups"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )

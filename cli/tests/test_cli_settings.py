@@ -98,7 +98,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
         (["gan.compares=true", *GAN], "only the fine critic compares"),
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
-        (["model.family=cvae", "model.spatial=true"], "only a vae and the fine networks of a gan have codes"),
+        (["model.family=cvae", "model.spatial=true"], "a cvae has codes of the whole image"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),
         (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),
         (["prior.rank=none"], "a train needs a number for components, rank, spread"),

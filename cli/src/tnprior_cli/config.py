@@ -241,17 +241,11 @@ class RunConfig(Section):
             )
         if self.model.family == "gan":
             self._plays()
-        self._lies_on_a_grid()
-        return self
-
-    def _lies_on_a_grid(self) -> None:
-        fine = self.model.family == "gan" and self.gan.networks == "fine"
-        if self.model.spatial and self.model.family != "vae" and not fine:
+        elif self.model.spatial and self.model.family != "vae":
             raise ValueError(
-                "only a vae and the fine networks of a gan have codes that are grids; set model.spatial to false"
+                f"a {self.model.family} has codes of the whole image; set model.spatial to false"
             )
-        if self.model.normalization != "groups" and self.model.family == "gan" and not fine:
-            raise ValueError("the networks of TRIP normalise in one way; leave model.normalization groups")
+        return self
 
     def _decodes_labels(self) -> None:
         prior = self.prior
@@ -265,6 +259,11 @@ class RunConfig(Section):
         prior, train = self.prior, self.train
         if self.gan.networks == "fine" and self.gan.doubling != "transposed":
             raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
+        if self.gan.networks != "fine" and (self.model.spatial or self.model.normalization != "groups"):
+            raise ValueError(
+                "the networks of TRIP have codes of the whole image and normalise in one way; leave model.spatial "
+                "false and model.normalization groups, or set gan.networks to fine"
+            )
         if self.gan.networks != "fine" and self.gan.compares:
             raise ValueError(
                 "only the fine critic compares the objects of a batch; set gan.compares to false or gan.networks to "

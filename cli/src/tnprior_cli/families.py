@@ -42,15 +42,12 @@ from tnprior_models import (
     ReadLabels,
     Reinforce,
     ReparametrizedMeans,
-    SpatialDecoder,
-    SpatialEncoder,
     channel_norms,
     sample_norms,
     shuffled_doubling,
     transposed_doubling,
 )
 from tnprior_models import Gaussian as GaussianPixels
-from tnprior_models.nets import Cells, Pyramid
 
 SLOPE = 2.0
 """Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
@@ -60,10 +57,12 @@ def build_family(config: RunConfig, objects: Objects) -> nn.Module:
     """The model of a configuration, initialised from torch's global generator and the configuration's seed.
 
     Raises:
-        UsageError: codes that are grids, of a length that cells cannot share.
+        UsageError: networks that cannot be made for such objects.
     """
-    _require_cells(config, objects)
-    built: nn.Module = _FAMILIES[config.model.family](config, objects)
+    try:
+        built: nn.Module = _FAMILIES[config.model.family](config, objects)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
     return built
 
 
@@ -73,10 +72,7 @@ def compiled_parts(config: RunConfig) -> tuple[str, ...]:
 
 
 def _vae(config: RunConfig, objects: Objects) -> VAE:
-    build = SpatialEncoder if config.model.spatial else ConvEncoder
-    encoder = build(
-        objects.shape, config.model.latents, **_sizes(config), normalization=config.model.normalization
-    )
+    encoder = ConvEncoder(objects.shape, config.model.latents, **_layers(config))
     return VAE(
         encoder,
         _decoder(config, objects, config.model.latents),
@@ -166,27 +162,17 @@ def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Mo
     return nn.Sequential(decoder, nn.Sigmoid()), critic
 
 
-def _require_cells(config: RunConfig, objects: Objects) -> None:
-    if not config.model.spatial:
-        return
-    pyramid = Pyramid(objects.shape, config.model.width)
-    try:
-        Cells(pyramid, config.model.latents)
-    except ModelError as error:
-        raise UsageError(f"model.latents = {config.model.latents}: {error}") from error
-
-
 def _trunk(config: RunConfig, objects: Objects) -> ConvFeatures:
     return ConvFeatures(objects.shape, width=config.model.width, normalization=config.model.normalization)
 
 
-def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder | SpatialDecoder:
-    build = SpatialDecoder if config.model.spatial else ConvDecoder
-    return build(objects.shape, inputs, **_sizes(config), normalization=config.model.normalization)
+def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder:
+    return ConvDecoder(objects.shape, inputs, **_layers(config))
 
 
-def _sizes(config: RunConfig) -> dict[str, int]:
-    return {"width": config.model.width, "hidden": config.model.hidden}
+def _layers(config: RunConfig) -> dict[str, Any]:
+    """What encoder and decoder are told alike."""
+    return config.model.model_dump(include={"width", "hidden", "normalization", "spatial"})
 
 
 def _label_count(objects: Objects) -> int:

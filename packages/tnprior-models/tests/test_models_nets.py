@@ -14,23 +14,21 @@ from tnprior_models import (
     ConvFeatures,
     ImageShapeError,
     ModelError,
-    SpatialDecoder,
-    SpatialEncoder,
 )
 from tnprior_models.nets import Pyramid, floor_softly, limit_softly
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 31), (3, 45, 33), (1, 100, 8)]
-PAIRS = {"dense": (ConvEncoder, ConvDecoder), "spatial": (SpatialEncoder, SpatialDecoder)}
 
 
-@pytest.fixture(params=PAIRS)
+@pytest.fixture(params=[False, True], ids=["dense", "spatial"])
 def pair(request):
     """An encoder and its decoder, and a length of code that they take: `pair(shape, **sizes)`."""
 
     def build(shape, **sizes):
         height, width = Pyramid(shape, 4).sizes[-1]
-        latents = 5 if request.param == "dense" else 2 * height * width
-        return *(net(shape, latent_size=latents, **sizes) for net in PAIRS[request.param]), latents
+        latents = 2 * height * width if request.param else 5
+        nets = (net(shape, latents, spatial=request.param, **sizes) for net in (ConvEncoder, ConvDecoder))
+        return *nets, latents
 
     return build
 
@@ -107,16 +105,12 @@ def test_impossible_image_shapes_are_refused(shape):
         ConvEncoder(shape, latent_size=4)
 
 
-@pytest.mark.parametrize("net", [ConvEncoder, ConvDecoder, SpatialEncoder, SpatialDecoder, ConvFeatures])
-def test_channels_are_normalised_in_groups_or_together(net):
-    sizes = {} if net is ConvFeatures else {"latent_size": 16}
-
-    def groups(normalization):
-        built = net((1, 8, 8), **sizes, width=16, normalization=normalization)
-        return {m.num_channels // m.num_groups for m in built.modules() if isinstance(m, nn.GroupNorm)}
-
-    assert groups("groups") == {8}
-    assert groups("layer") == {16}
+@pytest.mark.parametrize(("normalization", "together"), [("groups", 8), ("layer", 16)])
+def test_channels_are_normalised_in_groups_or_together(normalization, together, pair):
+    sizes = {"width": 16, "normalization": normalization}
+    for net in (*pair((1, 8, 8), **sizes)[:2], ConvFeatures((1, 8, 8), **sizes)):
+        norms = [m for m in net.modules() if isinstance(m, nn.GroupNorm)]
+        assert {m.num_channels // m.num_groups for m in norms} == {together}
 
 
 def test_a_width_of_zero_is_refused():

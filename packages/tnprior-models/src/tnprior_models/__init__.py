@@ -60,8 +60,6 @@ from tnprior_models.nets import (
     LabelCode,
     LabelExperts,
     LabelledCode,
-    SpatialDecoder,
-    SpatialEncoder,
     shuffled_doubling,
     transposed_doubling,
 )
@@ -169,8 +167,6 @@ __all__ = [
     "RisingWeight",
     "Sampled",
     "Samples",
-    "SpatialDecoder",
-    "SpatialEncoder",
     "TrainConfig",
     "TrainResult",
     "Trainer",

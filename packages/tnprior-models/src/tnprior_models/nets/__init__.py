@@ -2,6 +2,7 @@
 
 from tnprior_models.nets.batch_deviation import BatchDeviation
 from tnprior_models.nets.bounded import floor_softly, limit_softly
+from tnprior_models.nets.cell_layers import CellsToCode, CodeToCells
 from tnprior_models.nets.cells import Cells, closed_walk
 from tnprior_models.nets.conv_critic import ConvCritic, PixelLayerNorm, image_layer_norm
 from tnprior_models.nets.conv_decoder import ConvDecoder
@@ -13,12 +14,12 @@ from tnprior_models.nets.dense_head import DenseHead, LabelledCode
 from tnprior_models.nets.fine_critic import FineCritic
 from tnprior_models.nets.label_codes import DenseCode, LabelCode, LabelExperts
 from tnprior_models.nets.pyramid import Normalization, Pyramid
-from tnprior_models.nets.spatial_decoder import SpatialDecoder
-from tnprior_models.nets.spatial_encoder import SpatialEncoder
 
 __all__ = [
     "BatchDeviation",
     "Cells",
+    "CellsToCode",
+    "CodeToCells",
     "ConvCritic",
     "ConvDecoder",
     "ConvEncoder",
@@ -35,8 +36,6 @@ __all__ = [
     "Normalization",
     "PixelLayerNorm",
     "Pyramid",
-    "SpatialDecoder",
-    "SpatialEncoder",
     "closed_walk",
     "floor_softly",
     "image_layer_norm",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tnprior_models.nets.cell_layers import CodeToCells
 from tnprior_models.nets.conv_generator import require_codes
 from tnprior_models.nets.pyramid import Normalization, Pyramid, group_count
 
-__all__ = ["ConvDecoder", "mirrored_convolutions"]
+__all__ = ["ConvDecoder"]
 
 
 class _Grow(nn.Module):
@@ -39,6 +40,10 @@ class ConvDecoder(nn.Module):
         width: channels before the last convolution.
         hidden: units of the first dense layer.
         normalization: over groups of channels or over all of them, as in `ConvEncoder`.
+        spatial: a code that is a grid, `CodeToCells`, as in `ConvEncoder`.
+
+    Raises:
+        ModelError: as `ConvEncoder` does.
 
     >>> import torch
     >>> ConvDecoder((3, 33, 45), latent_size=16)(torch.zeros(2, 16)).shape
@@ -53,16 +58,21 @@ class ConvDecoder(nn.Module):
         width: int = 32,
         hidden: int = 256,
         normalization: Normalization = "groups",
+        spatial: bool = False,
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
-        self.dense = nn.Sequential(
-            nn.Linear(latent_size, hidden), nn.SiLU(), nn.Linear(hidden, pyramid.features), nn.SiLU()
+        self.dense = (
+            CodeToCells(pyramid, latent_size, hidden=hidden, normalization=normalization)
+            if spatial
+            else nn.Sequential(
+                nn.Linear(latent_size, hidden), nn.SiLU(), nn.Linear(hidden, pyramid.features), nn.SiLU()
+            )
         )
-        self.unflatten = nn.Unflatten(1, (pyramid.channels[-1], *pyramid.sizes[-1]))
-        self.convolutions = mirrored_convolutions(pyramid, normalization)
+        self.unflatten = pyramid.unflatten()
+        self.convolutions = nn.Sequential(*_mirrored(pyramid, normalization))
 
     def forward(self, z: Float[Tensor, "..."]) -> Float[Tensor, "B C H W"]:
         """Decoded images of codes (B, d), unbounded.
@@ -75,12 +85,11 @@ class ConvDecoder(nn.Module):
         return image
 
 
-def mirrored_convolutions(pyramid: Pyramid, normalization: Normalization = "groups") -> nn.Sequential:
-    """The convolutions of `conv_features` in reverse, the last of them bare."""
+def _mirrored(pyramid: Pyramid, normalization: Normalization) -> list[nn.Module]:
     layers: list[nn.Module] = []
     steps = zip(pyramid.strides, pyramid.channels[1:], pyramid.channels[:-1], pyramid.sizes[:-1], strict=True)
     for stride, before, after, size in reversed(list(steps)):
         grows = stride == 2
         layers += [_Grow(before, after, size) if grows else nn.Conv2d(before, after, 3, padding=1)]
         layers += [nn.GroupNorm(group_count(after, normalization), after), nn.SiLU()]
-    return nn.Sequential(*layers[:-2])
+    return layers[:-2]

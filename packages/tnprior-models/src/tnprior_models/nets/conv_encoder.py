@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tnprior_models.nets.cell_layers import CellsToCode
 from tnprior_models.nets.conv_features import convolutions, require_shape
 from tnprior_models.nets.pyramid import Normalization, Pyramid
 
@@ -26,6 +27,13 @@ class ConvEncoder(nn.Module):
         hidden: units of the first dense layer.
         normalization: over groups of eight channels, where a layer has a multiple of them, or over all. A model
             whose width is to be compared with another's wants all: groups come and go with the width.
+        spatial: a code that is a grid, `CellsToCode`: the dense layers see one cell of the last grid at a time, and
+            nearly all parameters are the convolutions'. Drawn faces have bounds ten nats higher then, for as many
+            parameters (docs/learned-priors.md). The order of the code is that of `Cells`.
+
+    Raises:
+        ModelError: an image shape or a width that `Pyramid` refuses, or a spatial code whose length is no multiple
+            of the number of cells.
 
     >>> import torch
     >>> mu, log_sigma = ConvEncoder((1, 28, 28), latent_size=16)(torch.rand(2, 1, 28, 28))
@@ -41,14 +49,19 @@ class ConvEncoder(nn.Module):
         width: int = 32,
         hidden: int = 256,
         normalization: Normalization = "groups",
+        spatial: bool = False,
     ) -> None:
         super().__init__()
         pyramid = Pyramid(image_shape, width)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
         self.convolutions = convolutions(pyramid, normalization)
-        self.dense = nn.Sequential(
-            nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
+        self.dense = (
+            CellsToCode(pyramid, latent_size, hidden=hidden)
+            if spatial
+            else nn.Sequential(
+                nn.Linear(pyramid.features, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent_size)
+            )
         )
 
     def forward(self, x: Float[Tensor, "..."]) -> tuple[Float[Tensor, "B latent"], Float[Tensor, "B latent"]]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from torch import nn
+
 from tnprior_models.errors import ModelError
 
 __all__ = ["CONVOLUTIONS", "Normalization", "Pyramid"]
@@ -91,6 +93,10 @@ class Pyramid:
         """Number of features of the last grid, flattened."""
         height, width = self.sizes[-1]
         return self.channels[-1] * height * width
+
+    def unflatten(self) -> nn.Unflatten:
+        """Those features (B, F) as the last grid."""
+        return nn.Unflatten(1, (self.channels[-1], *self.sizes[-1]))
 
 
 def group_count(channels: int, normalization: Normalization = "groups") -> int:
