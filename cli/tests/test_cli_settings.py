@@ -98,6 +98,10 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
         (["gan.compares=true", *GAN], "only the fine critic compares"),
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
+        (
+            ["gan.labels=judged", "gan.norm=channel", *GAN],
+            "have no channels to penalise; set gan.norm to sample",
+        ),
         (["model.family=cvae", "model.spatial=true"], "a cvae has codes of the whole image"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),
         (["prior.kind=mixture", "prior.start=normal"], "a mixture has no order, starts from noise"),

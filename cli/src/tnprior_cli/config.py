@@ -275,6 +275,10 @@ class RunConfig(Section):
             raise ValueError(
                 "labels that are judged with their objects have no weight; leave gan.label_weight 1"
             )
+        if self.gan.labels == "judged" and self.gan.norm == "channel" and self.gan.game == "wgan-gp":
+            raise ValueError(
+                "labels that are judged with their objects have no channels to penalise; set gan.norm to sample"
+            )
         if prior.kind == "vamp":
             raise ValueError("a gan has no encoder, which a vamp prior asks; choose another prior.kind")
         if (prior.initialize is not None and self.fit is None) or prior.settle or prior.finish:

@@ -1,5 +1,6 @@
 """From the settings of a model to a model: the only place that knows which networks a family has."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ from tnprior_models import (
     JudgedLabels,
     LabelCode,
     LabelExperts,
+    LabelGame,
     LabelledCode,
     MinMax,
     ModelError,
@@ -51,6 +53,9 @@ from tnprior_models import Gaussian as GaussianPixels
 
 SLOPE = 2.0
 """Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
+
+LABEL_DISTANCE = 0.25
+"""Of two labels, by that of a black and a white image: more than hats and beards change in an image."""
 
 
 def build_family(config: RunConfig, objects: Objects) -> nn.Module:
@@ -140,9 +145,16 @@ def _gan(config: RunConfig, objects: Objects) -> ImplicitModel:
         prior,
         _GAMES[config.gan.game](config.gan, {"learning_rate": config.train.lr, **_pace(config.gan)}),
         _ESTIMATORS[config.gan.estimator](config.gan),
-        labels=JudgedLabels() if config.gan.labels == "judged" else ReadLabels(config.gan.label_weight),
+        labels=_label_game(config, objects),
         prior_learning_rate=config.train.prior_lr,
     )
+
+
+def _label_game(config: RunConfig, objects: Objects) -> LabelGame:
+    if config.gan.labels == "read":
+        return ReadLabels(config.gan.label_weight)
+    largest = math.prod(objects.shape) ** 0.5  # between two images with pixels in [0, 1]
+    return JudgedLabels(distance=LABEL_DISTANCE * largest if config.gan.game == "wgan-gp" else None)
 
 
 def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:

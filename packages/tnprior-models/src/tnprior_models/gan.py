@@ -14,6 +14,7 @@ from tnprior_models.games import Game, PenalizedWasserstein
 from tnprior_models.implicit import ImplicitModel
 from tnprior_models.label_games import LabelGame, ReadLabels
 from tnprior_models.label_rows import LabelRows
+from tnprior_models.labelled_pairs import LabelledPairs
 from tnprior_models.objective import Batch, Objective
 
 __all__ = ["GAN"]
@@ -106,10 +107,17 @@ class GAN(ImplicitModel):
             values = self.prior().sample((x.shape[0],))
             fake = self.decode(self.layout.latents_of(values)).to(x.dtype)
         score, log_labels = self._judge(x, codes, observed)
-        fake_score, _ = self._judge(fake, self.layout.codes_of(values), observed)
+        fake_codes = self.layout.codes_of(values)
+        fake_score, _ = self._judge(fake, fake_codes, observed)
         terms = {"real": score.mean(), "fake": fake_score.mean()}
         loss = self.game.critic_loss(score, fake_score)
-        penalty = self.game.penalty(lambda u: self._judge(u, codes, observed)[0], x, fake)
+        if self.rows is None or self.labels.distance is None:
+            penalty = self.game.penalty(lambda u: self._judge(u, codes, observed)[0], x, fake)
+        else:
+            space = LabelledPairs(self.rows, x.shape[1:], observed, self.labels.distance)
+            penalty = self.game.penalty(
+                space.scores(self._outputs), space.join(x, codes), space.join(fake, fake_codes)
+            )
         if penalty is not None:
             terms["penalty"] = penalty
             loss = loss + penalty

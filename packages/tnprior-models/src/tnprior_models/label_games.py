@@ -22,6 +22,11 @@ class LabelGame(Protocol):
         """w of `- w log C(y_ob | x)`, C the softmax of the logits; 0 where they are no classifier."""
         ...
 
+    @property
+    def distance(self) -> float | None:
+        """How far apart two labels lie for a penalty on the critic's slope; None if labels are no part of it."""
+        ...
+
     def score(self, score: Float[Tensor, " B"], told: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """The critic's score of objects with labels; `told` is `sum_a l[a, y_a]` over the observed labels."""
         ...
@@ -49,6 +54,11 @@ class ReadLabels:
         if self.weight < 0:
             raise ModelError(f"expected weight >= 0, received {self.weight}")
 
+    @property
+    def distance(self) -> None:
+        """None: the score is of objects alone."""
+        return None
+
     def score(self, score: Float[Tensor, " B"], told: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """The score as it is."""
         return score
@@ -62,10 +72,27 @@ class JudgedLabels:
     shown is as suspicious as an object that is not real. Where s and l are linear in common features, as those of
     `ConvCritic`, this is the projection discriminator of Miyato and Koyama 2018, equation 3.
 
+    Args:
+        distance: of the one-hot rows of two labels divided by sqrt(2), in the units of objects, in the space of pairs
+            whose gradient `GAN` then has the game penalise: `d D / d (x, distance y) = (d D / dx, l(x) / distance)`.
+            A Wasserstein game needs one: with a penalty along objects alone, labels that the prior draws a little
+            more often than the data are scored lower and lower without end. Shorter than what a label changes in
+            an object, and a critic finds it nearer to change the label. None: objects alone, as for a game whose
+            losses are bounded.
+
+    Raises:
+        ModelError: a distance that is not positive.
+
     >>> import torch
     >>> JudgedLabels().score(torch.ones(1), torch.ones(1))
     tensor([2.])
     """
+
+    distance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.distance is not None and self.distance <= 0:
+            raise ModelError(f"expected distance > 0 or None, received {self.distance}")
 
     @property
     def weight(self) -> float:
