@@ -43,7 +43,7 @@ def test_the_report_has_every_number_with_its_protocol(evaluated: Path) -> None:
 def test_the_joint_bound_has_every_known_label_of_the_same_codes(evaluated: Path) -> None:
     """The difference of the two ELBOs is E_q[log p(y|z)], by hand; hidden labels of the test split are told, too."""
     from tnprior_cli.build import load_model, model_input
-    from tnprior_cli.evaluation.bounds import CHUNK, image_bounds, labelled_bounds
+    from tnprior_cli.evaluation.bounds import CHUNK, likelihood_bounds
     from tnprior_cli.evaluation.subject import Effort, Subject
     from tnprior_cli.rundir import open_run
 
@@ -57,10 +57,7 @@ def test_the_joint_bound_has_every_known_label_of_the_same_codes(evaluated: Path
     z = model.encode(x).rsample(torch.Size((CHUNK,)))
     with torch.no_grad():
         joint, alone = model.log_joint_and_latent(z, told, torch.ones_like(told).bool(), model.prior())
-    values = [
-        {row.name: row.estimate.value for row in bound(subject).rows()}
-        for bound in (image_bounds, labelled_bounds)
-    ]
+    values = [{row.name: row.estimate.value for row in bound.rows()} for bound in likelihood_bounds(subject)]
     assert values[1]["joint-bound/elbo"] - values[0]["bound/elbo"] == pytest.approx(
         float((joint - alone).mean()), abs=1e-4
     )

@@ -91,6 +91,21 @@ def test_both_published_forms_of_the_objective_agree_on_the_same_noise(prior, se
     assert log_weights.mean().item() == pytest.approx(two_steps["bound"].item(), abs=1e-9)
 
 
+def test_several_tables_of_labels_are_weighed_by_the_same_samples_decoded_once():
+    vae, (x, codes, observed) = make(), batch()
+    decoded = []
+    vae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    tables = [(codes, observed & False), (codes, observed), (codes.flip(0), observed | True)]
+    torch.manual_seed(3)
+    together = vae.log_weights_of(x, tables, 5)
+    assert (together.shape, len(decoded)) == ((3, 5, len(x)), 1)
+    for table, weights in zip(tables, together, strict=True):
+        torch.manual_seed(3)
+        torch.testing.assert_close(weights, vae.log_weights(x, *table, 5))
+    with pytest.raises(ModelError, match="importance samples"):
+        vae.log_weights_of(x, tables, 0)
+
+
 def test_the_loss_is_the_bound_with_the_entropy_in_closed_form():
     vae, (x, codes, observed) = make(samples=4), batch()
     torch.manual_seed(3)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tnprior_cli.evaluation.bounds import image_bounds, labelled_bounds
+from tnprior_cli.evaluation.bounds import likelihood_bounds
 from tnprior_cli.evaluation.conditioned import ConditionedSamples, conditioned_samples
 from tnprior_cli.evaluation.generated import requested_attributes
 from tnprior_cli.evaluation.imputed import imputation
@@ -33,9 +33,8 @@ def evaluate_run(subject: Subject) -> Findings:
     report = Report()
     if isinstance(subject.model, BoundsLikelihood):
         subject.say("bounds on the likelihood of test images")
-        report.add(image_bounds(subject))
-        if subject.names:
-            report.add(labelled_bounds(subject))
+        for bound in likelihood_bounds(subject):
+            report.add(bound)
     if isinstance(subject.model, Imputes) and subject.names:
         subject.say("filling in the labels of test images")
         report.add(imputation(subject))

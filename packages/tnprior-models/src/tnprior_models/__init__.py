@@ -66,6 +66,7 @@ from tnprior_models.nets import (
 from tnprior_models.objective import Batch, Objective
 from tnprior_models.protocols import (
     BoundsLikelihood,
+    BoundsSubsets,
     Decodes,
     DecodesValues,
     Draws,
@@ -108,6 +109,7 @@ __all__ = [
     "Bernoulli",
     "BestOf",
     "BoundsLikelihood",
+    "BoundsSubsets",
     "Callback",
     "CapabilityError",
     "CheckpointError",

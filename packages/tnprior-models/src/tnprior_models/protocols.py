@@ -15,6 +15,7 @@ from tnprior_models.objective import Objective
 
 __all__ = [
     "BoundsLikelihood",
+    "BoundsSubsets",
     "Decodes",
     "DecodesValues",
     "Draws",
@@ -105,6 +106,18 @@ class BoundsLikelihood(Protocol):
 
     def log_weights(self, x: Tensor, codes: Tensor, observed: Tensor, k: int) -> Tensor:
         """Log importance weights (k, B) in nats; their log mean over k bounds the log-likelihood."""
+        ...
+
+
+@runtime_checkable
+class BoundsSubsets(Protocol):
+    """Bounds log p(x, y) with several sets of observed labels by the same samples, which know of no label.
+
+    A saving and no ability, so that `abilities` does not list it.
+    """
+
+    def log_weights_of(self, x: Tensor, tables: Sequence[tuple[Tensor, Tensor]], k: int) -> Tensor:
+        """Log importance weights in nats, (number of tables (codes, observed), k, B)."""
         ...
 
 

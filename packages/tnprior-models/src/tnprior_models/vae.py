@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -264,14 +264,31 @@ class VAE(nn.Module):
         Raises:
             ModelError: k below 1.
         """
+        return self.log_weights_of(x, [(codes, observed)], k)[0]
+
+    def log_weights_of(
+        self,
+        x: Float[Tensor, "B C H W"],
+        tables: Sequence[tuple[Int[Tensor, "B A"], Bool[Tensor, "B A"]]],
+        k: int,
+    ) -> Float[Tensor, "tables k B"]:
+        """`log_weights` with several tables `(codes, observed)` of labels, of the same k samples, decoded once.
+
+        Raises:
+            ModelError: k below 1.
+        """
         if k < 1:
             raise ModelError(f"expected k >= 1 importance samples, received {k}")
-        self.layout.check(codes, observed)
+        for codes, observed in tables:
+            self.layout.check(codes, observed)
         posterior, distribution = self.encode(x), self.prior()
         z = posterior.rsample(torch.Size((k,)))
-        joint = distribution.log_prob(self.layout.join(z, codes), observed=self.layout.mask(z, observed))
-        likelihood = in_pieces(lambda part: self.log_likelihood(part, x), [z])
-        log_weights: Tensor = likelihood + joint - posterior.log_prob(z)
+        alone = in_pieces(lambda part: self.log_likelihood(part, x), [z]) - posterior.log_prob(z)
+        joint = [
+            distribution.log_prob(self.layout.join(z, codes), observed=self.layout.mask(z, observed))
+            for codes, observed in tables
+        ]
+        log_weights: Tensor = alone + torch.stack(joint)
         return log_weights
 
     def sample(
