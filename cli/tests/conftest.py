@@ -105,7 +105,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def faces_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a folder of faces: three binary attributes, some cells empty."""
+    """A run on a folder of faces: three binary attributes, some cells empty; codes that are grids, a ring."""
     folder = tmp_path_factory.mktemp("faces")
     from tnprior_cli.main import main
 
@@ -125,7 +125,8 @@ def faces_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     assert main(words) == 0
     names = f"data.name={folder / 'data'}"
-    return _trained(folder / "run", "faces", "-s", names, "-s", "data.attributes=male,hat,smiling")
+    other = ("-s", names, "-s", "data.attributes=male,hat,smiling", "-s", "model.latents=16")
+    return _trained(folder / "run", "faces", *other)
 
 
 def _trained(path: Path, recipe: str, *more: str) -> Path:

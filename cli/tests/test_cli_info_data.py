@@ -92,7 +92,7 @@ def test_export_writes_a_folder_that_reads_back(tnp, tmp_path: Path) -> None:
     facts = json.loads(tnp("data", "inspect", tmp_path / "faces", "--split", "train", "--json").out)
     assert facts["shape"] == [3, 32, 32]
     answer = tnp("data", "inspect", tmp_path / "faces")
-    assert f"next: tnp train faces -s data.name={tmp_path / 'faces'} -o runs/mine" in " ".join(
+    assert f"next: tnp train faces-ttlp -s data.name={tmp_path / 'faces'} -o runs/mine" in " ".join(
         answer.err.split()
     )
     assert tnp(*words).code == 2

@@ -144,6 +144,9 @@ def test_the_table_of_violations_holds_the_baselines_to_the_same_data() -> None:
         cell.row.name: cell.config()
         for cell in cells_of(definition, Request("violation-faces", Path("out"), seeds=1))
     }
+    ours = configs.pop("grid")
+    assert ours.model.spatial
+    assert ours.data == configs["train"].data
     assert [config.model.family for config in configs.values()] == ["vae", "vae", "cvae", "jmvae", "telbo"]
     for config in configs.values():
         assert config.data == configs["train"].data

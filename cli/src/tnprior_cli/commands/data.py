@@ -91,7 +91,7 @@ def _training_command(name: str, channels: int, root: Path | None) -> str:
     place = [] if root is None else ["--root", str(root)]
     if name in recipe_names():
         return shlex.join(["tnp", "train", name, *place])
-    base = "faces" if channels == 3 else "mnist"
+    base = "faces-ttlp" if channels == 3 else "mnist"
     return shlex.join(["tnp", "train", base, "-s", f"data.name={name}", *place, "-o", "runs/mine"])
 
 
