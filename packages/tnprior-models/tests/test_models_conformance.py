@@ -41,18 +41,24 @@ from tnprior_models import (
     MultimodalVAE,
 )
 
-SHAPE, D, LABELS = (1, 9, 8), 3, 5
-SITES = [
-    Categorical("hat", ("no", "yes")),
-    *(Latent(f"z{i}", components=4) for i in range(D)),
-    Categorical("digit", ("a", "b", "c")),
-]
+SHAPE, D, LABELS, CELLS = (1, 9, 8), 3, 5, 5 * 4
 
 
-def vae(prior, likelihood=None, **options):
+def sites(latents):
+    return [
+        Categorical("hat", ("no", "yes")),
+        *(Latent(f"z{i}", components=4) for i in range(latents)),
+        Categorical("digit", ("a", "b", "c")),
+    ]
+
+
+SITES = sites(D)
+
+
+def vae(prior, likelihood=None, latents=D, spatial=False, **options):
     return VAE(
-        ConvEncoder(SHAPE, D, width=8, hidden=16),
-        ConvDecoder(SHAPE, D, width=8, hidden=16),
+        ConvEncoder(SHAPE, latents, width=8, hidden=16, spatial=spatial),
+        ConvDecoder(SHAPE, latents, width=8, hidden=16, spatial=spatial),
         prior,
         Bernoulli() if likelihood is None else likelihood,
         **options,
@@ -89,6 +95,9 @@ def multimodal(label_encoder, alignment, likelihood=None, **options):
 MODELS = {
     "vae, train": lambda **o: vae(TensorTrainPrior(SITES, rank=3), **o),
     "vae, ring": lambda **o: vae(TensorRingPrior(SITES, rank=3), Gaussian(), **o),
+    "vae, ring over a grid": lambda **o: vae(
+        TensorRingPrior(sites(CELLS), rank=3), latents=CELLS, spatial=True, **o
+    ),
     "vae, mixture": lambda **o: vae(GaussianMixturePrior(SITES, components=5), **o),
     "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
     "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
@@ -234,7 +243,7 @@ def test_the_best_of_several_is_the_one_that_the_model_reads_best(make):
     met = torch.stack([hat * (1 - digit[:, 1]) for hat, (_, digit) in zip(hats, read, strict=True)])
     met, tries, found = met.view(6, 4, 3), drawn.values.unflatten(0, (6, 4)), kept.values.unsqueeze(1)
     at = (tries == found).all(-1).int().argmax(1, keepdim=True)
-    assert torch.equal(tries.gather(1, at.unsqueeze(-1).expand(-1, -1, -1, len(SITES))), found)
+    assert torch.equal(tries.gather(1, at.unsqueeze(-1).expand(-1, -1, -1, found.shape[-1])), found)
     torch.testing.assert_close(met.gather(1, at)[:, 0], met.amax(1))
     assert kept.x.shape == (6, *drawn.x.shape[1:])
 
