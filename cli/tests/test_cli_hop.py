@@ -126,7 +126,7 @@ def test_pictures_arrays_and_manifest_agree(faces_run: Path, tnp, tmp_path: Path
     assert answer.code == 0, answer.err
     rows, found = table(tmp_path / "h"), arrays(tmp_path / "h")
     assert found["x"].shape == (3, 5, 3, 32, 32)
-    assert found["latents"].shape == (3, 5, 2)
+    assert found["latents"].shape == (3, 5, 16)
     assert found["changed"].shape == (3, 4, 1)
     assert [row["file_name"] for row in rows[:2]] == ["images/0000-000.png", "images/0000-001.png"]
     assert [(row["trajectory"], row["hop"]) for row in rows] == [
@@ -170,10 +170,10 @@ def test_the_start_is_what_sample_draws_and_rows_do_not_depend_on_their_number(
         (["--given", "hatt=1"], 2, "did you mean 'hat'"),
         (["--given", "hat=yes"], 2, "Allowed: 0, 1"),
         (["--given", "hat!=0|1"], 4, "leaves no label of hat"),
-        (["--change", "3"], 2, "more than the 2 latents"),
+        (["--change", "17"], 2, "more than the 16 latents"),
         (["--hops", "0"], 2, "greater than or equal to 1"),
         (["-d", "tpu"], 2, "unknown device 'tpu'"),
-        (["--dry-run", "--change", "9"], 2, "more than the 2 latents"),
+        (["--dry-run", "--change", "99"], 2, "more than the 16 latents"),
     ],
 )
 def test_a_bad_request_is_one_line_and_no_output(

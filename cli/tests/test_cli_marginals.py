@@ -154,7 +154,7 @@ def test_the_density_is_that_of_the_runs_own_prior(faces_run: Path, tnp, tmp_pat
     [
         (["--given", "hatt=1"], 2, "did you mean 'hat'"),
         (["--given", "hat!=0|1"], 4, "leaves no label of hat"),
-        (["--pairs", "z0:z7"], 2, "unknown latent 'z7'"),
+        (["--pairs", "z0:z16"], 2, "unknown latent 'z16'"),
         (["--pairs", "z0:hat"], 2, "unknown latent 'hat'"),
         (["--pairs", "z0"], 2, "expected two latents"),
         (["--pairs", "z0:z0"], 2, "expected two latents"),

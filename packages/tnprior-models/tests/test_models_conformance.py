@@ -41,15 +41,12 @@ from tnprior_models import (
     MultimodalVAE,
 )
 
-SHAPE, D, LABELS, CELLS = (1, 9, 8), 3, 5, 5 * 4
+SHAPE, D, CELLS, LABELS = (1, 9, 8), 3, 5 * 4, 5
 
 
 def sites(latents):
-    return [
-        Categorical("hat", ("no", "yes")),
-        *(Latent(f"z{i}", components=4) for i in range(latents)),
-        Categorical("digit", ("a", "b", "c")),
-    ]
+    codes = (Latent(f"z{i}", components=4) for i in range(latents))
+    return [Categorical("hat", ("no", "yes")), *codes, Categorical("digit", ("a", "b", "c"))]
 
 
 SITES = sites(D)
@@ -95,18 +92,14 @@ def multimodal(label_encoder, alignment, likelihood=None, **options):
 MODELS = {
     "vae, train": lambda **o: vae(TensorTrainPrior(SITES, rank=3), **o),
     "vae, ring": lambda **o: vae(TensorRingPrior(SITES, rank=3), Gaussian(), **o),
-    "vae, ring over a grid": lambda **o: vae(
-        TensorRingPrior(sites(CELLS), rank=3), latents=CELLS, spatial=True, **o
-    ),
+    "vae, grid": lambda **o: vae(TensorRingPrior(sites(CELLS), rank=2), latents=CELLS, spatial=True, **o),
     "vae, mixture": lambda **o: vae(GaussianMixturePrior(SITES, components=5), **o),
     "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
     "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
     "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
     "cvae, train": lambda **o: cvae(TensorTrainPrior(SITES, rank=3), **o),
     "cvae, mixture": lambda **o: cvae(GaussianMixturePrior(SITES, components=5), Gaussian(), **o),
-    "cvae, behind a flow": lambda **o: cvae(
-        FlowPrior(TensorRingPrior(SITES, rank=3), layers=2, hidden=8), **o
-    ),
+    "cvae, flow": lambda **o: cvae(FlowPrior(TensorRingPrior(SITES, rank=3), layers=2, hidden=8), **o),
     "jmvae": lambda **o: multimodal(LabelCode(LABELS, D, hidden=16), JMVAE(), **o),
     "telbo": lambda **o: multimodal(LabelExperts(LABELS, D, hidden=16), TELBO(), Gaussian(), **o),
 }
