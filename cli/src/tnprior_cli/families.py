@@ -55,7 +55,8 @@ SLOPE = 2.0
 """Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
 
 LABEL_DISTANCE = 0.25
-"""Of two labels, by that of a black and a white image: more than hats and beards change in an image."""
+"""Of two labels, by that of a black and a white image: of drawn faces 13.9, so that two one-hot rows lie 19.6 apart,
+where one label changes an image by 2.9 (smiling) to 10.7 (blond) on the mean, 17.5 at most."""
 
 
 def build_family(config: RunConfig, objects: Objects) -> nn.Module:
