@@ -3,8 +3,12 @@
 import copy
 import itertools
 import math
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import current_thread
 
 import pytest
 import torch
@@ -216,6 +220,32 @@ def test_threads_of_ours_start_no_more_of_torchs(threads):
     )
     assert found == [1, 1]
     assert torch.get_num_threads() == 2
+
+
+def test_threads_stay_from_call_to_call(threads):
+    threads(2)
+    names = set()
+    for _ in range(4):
+        in_threads(lambda _: names.add(current_thread().name), [slice(0, 2)] * 2, torch.device("cpu"))
+    assert names <= {"tnprior_0", "tnprior_1"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_has_threads_of_its_own():
+    script = """
+import os, torch
+from tnprior_core.parts import in_threads
+
+torch.set_num_threads(2)
+found, slices, cpu = torch.zeros(4), [slice(0, 2), slice(2, 4)], torch.device("cpu")
+in_threads(lambda part: found[part].add_(1), slices, cpu)
+child = os.fork()
+if not child:
+    in_threads(lambda part: found[part].add_(1), slices, cpu)
+    os._exit(0 if found.tolist() == [2.0] * 4 else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_what_a_thread_raises_is_raised(threads):

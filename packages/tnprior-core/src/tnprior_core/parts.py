@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
+from threading import Barrier, Lock
 
 import torch
-from threadpoolctl import ThreadpoolController
 
 __all__ = ["Parts", "in_threads", "once_in_threads", "parts_for", "shares"]
 
@@ -75,20 +75,21 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
     True
     """
 
-    def alone(part: slice) -> None:
-        torch.get_num_threads()  # has a fresh thread take over the setting, before it is changed for this thread
-        with torch.no_grad(), _openmp().limit(limits=1):  # both are each thread's own
-            work(part)
-
     workers = min(_workers(device), len(slices))
     if workers < 2:
         with torch.no_grad():
             for part in slices:
                 work(part)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(alone, slices):
-            pass
+
+    def alone(part: slice) -> None:
+        with torch.no_grad():  # each thread's own
+            work(part)
+
+    running = [_threads(_workers(device)).submit(alone, part) for part in slices]
+    wait(running)
+    for done in running:
+        done.result()
 
 
 def once_in_threads(work: Callable[[], None]) -> Callable[[], None]:
@@ -113,9 +114,26 @@ def once_in_threads(work: Callable[[], None]) -> Callable[[], None]:
 
 
 @cache
-def _openmp() -> ThreadpoolController:
-    """What sets how many threads of OpenMP's a thread of ours may start: together they are as many as torch has."""
-    return ThreadpoolController().select(user_api="openmp")
+def _threads(count: int) -> ThreadPoolExecutor:
+    """So many threads that wait for work from one call to the next; a fresh one takes milliseconds to have a core.
+
+    Each of them starts no threads of OpenMP's or MKL's: together they are as many as torch has in the one that calls.
+    """
+    pool, started = ThreadPoolExecutor(count, "tnprior"), Barrier(count)
+
+    def begin() -> None:
+        torch.get_num_threads()  # has a fresh thread take over the setting, before it is changed for this thread
+        torch.set_num_threads(1)
+        started.wait()
+
+    wait([pool.submit(begin) for _ in range(count)])
+    torch.set_num_threads(count)  # also what threads have that are still to come
+    return pool
+
+
+# Threads do not live on in a forked child, whose calls would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _workers(device: torch.device) -> int:

@@ -28,7 +28,7 @@ _AT_ONCE = 16 * BLOCK
 """Samples whose noise and indices are held at one time, by each thread."""
 _WORTH_A_THREAD = 1 << 17
 """Values, about four milliseconds."""
-_WORTH_ALL_THREADS = 1
+_WORTH_ALL_THREADS = 4
 """Numbers in tables per value, from which all of torch's threads make them, before any noise is drawn."""
 
 
