@@ -93,6 +93,21 @@ def test_only_what_needs_a_gradient_gets_one(closed):
     assert all(bool((core.grad > 0).any()) for core in cores)
 
 
+@given(closed=st.booleans(), wants=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=7))
+@settings(max_examples=60, deadline=None)
+def test_gradients_of_some_are_what_they_are_among_all(closed, wants):
+    """A message walks back no further than the last site of its half that wants one."""
+    rows, cores = random_network(closed, sites=len(wants))
+    for row, core, want in zip(rows, cores, wants, strict=True):
+        row.requires_grad_(want[0])
+        core.requires_grad_(want[1])
+    chosen = [tensor for tensor in (*rows, *cores) if tensor.requires_grad]
+    if chosen:
+        found = torch.autograd.grad(log_mass(rows, cores, closed=closed).sum(), chosen)
+        expected = torch.autograd.grad(naive(rows, cores, closed).sum(), chosen)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 @given(
     closed=st.booleans(),
     counts=st.lists(st.integers(1, 3), min_size=1, max_size=4),

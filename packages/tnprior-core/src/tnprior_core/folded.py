@@ -9,6 +9,9 @@ The backward pass lets the messages walk on, each over the half that the other o
 they find what the other one left there, and with `L` from the left and `R` from the right
 
     d log F / d w[s] = <L, Q[s] R> / F        d log F / d Q[s] = w[s] L^T R^T / F.
+
+Each walks no further than the last site of its half that wants a gradient: the posteriors of attributes that follow
+the latents need one of the two.
 """
 
 from __future__ import annotations
@@ -35,9 +38,10 @@ def folded_log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: 
     batch = next((row.shape[0] for row in rows if row.shape[0] != 1), 1)
     rank = max(max(core.shape[1:]) for core in cores)
     start = kernel.start(cores[0].shape[1], cores[-1].shape[2], rank, cores[0].detach()[:1, :1, :1])
+    wants = [(row.requires_grad, core.requires_grad) for row, core in zip(rows, cores, strict=True)]
     result: Tensor = _Folded.apply(
         kernel,
-        len(cores),
+        wants,
         start.expand(kernel.shape(batch, start)),
         *_pairs([row if row.shape[0] == batch else row.expand(batch, -1) for row in rows], transposed=False),
         *_pairs(_square(cores, rank), transposed=True),
@@ -83,7 +87,11 @@ class Kernel(Protocol):
     def passing(
         self, grad: Tensor, row: Tensor, core: Tensor, lanes: Tensor, met: Tensor, wants: tuple[bool, bool]
     ) -> Step:
-        """Move `lanes` back over a pair of sites on whose other sides are `met`."""
+        """Move `lanes`, both or one, back over their sites, on whose other sides are `met`.
+
+        wants
+            whether the gradients of rows and cores are wanted.
+        """
         ...
 
 
@@ -117,6 +125,8 @@ class _Train:
         # pulled[s, a] = sum_a' Q[s, a, a'] R[a'] serves both the next message and the gradient of the rows.
         pulled = torch.bmm(core.flatten(1, 2), lanes).unflatten(1, core.shape[1:3])
         behind = (pulled * row.unsqueeze(2)).sum(1)
+        if not any(wants):
+            return Step(behind, None, None)
         coefficient = grad * _reciprocal((behind * met).sum(1, keepdim=True))
         row_grad = core_grad = None
         if wants[0]:
@@ -153,6 +163,8 @@ class _Ring:
         self, grad: Tensor, row: Tensor, core: Tensor, lanes: Tensor, met: Tensor, wants: tuple[bool, bool]
     ) -> Step:
         behind = lanes @ _transfers(row, core).mT
+        if not any(wants):
+            return Step(behind, None, None)
         environment = (met.mT @ lanes).flatten(2)  # dF/dA, (2, B, m m)
         slope = torch.bmm(core.flatten(2), environment.mT)  # dF/dw, (2, N, B)
         coefficient = grad * _reciprocal((slope * row).sum(1, keepdim=True))
@@ -162,8 +174,10 @@ class _Ring:
 
 class _Folded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernel: Kernel, count: int, start: Tensor, *pairs: Tensor) -> Tensor:
-        rounds = len(pairs) // 2
+    def forward(
+        ctx: Any, kernel: Kernel, wants: Sequence[tuple[bool, bool]], start: Tensor, *pairs: Tensor
+    ) -> Tensor:
+        count, rounds = len(wants), len(pairs) // 2
         lanes, met, peaks = start, [], []
         for row, core in zip(pairs[:rounds], pairs[rounds:], strict=True):
             met.append(lanes)
@@ -171,7 +185,7 @@ class _Folded(torch.autograd.Function):
             peaks.append(_shrink(kernel, lanes))
         # In an odd chain the left message alone has passed the middle.
         right = lanes if count == 2 * rounds else met[-1]
-        ctx.kernel, ctx.odd = kernel, count < 2 * rounds
+        ctx.kernel, ctx.wants = kernel, wants
         ctx.save_for_backward(*pairs, *met, right)
         logs = torch.stack(peaks).log()
         return kernel.meet(lanes[0], right[1]).log() + logs[:, 0].sum(0) + logs[: count - rounds, 1].sum(0)
@@ -180,21 +194,28 @@ class _Folded(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *saved, turn = ctx.saved_tensors
-        rounds, kernel = len(saved) // 3, ctx.kernel
+        rounds, kernel, wants = len(saved) // 3, ctx.kernel, ctx.wants
         rows, cores, met = saved[:rounds], saved[rounds : 2 * rounds], saved[2 * rounds :]
-        wants = list(
-            zip(ctx.needs_input_grad[3 : 3 + rounds], ctx.needs_input_grad[3 + rounds :], strict=True)
-        )
         grads: list[Tensor | None] = [None] * (2 * rounds)
-        lanes = turn.flip(0)
-        last = next(at for at, want in enumerate(wants) if any(want))
+        lanes, walking, lasts = turn.flip(0), slice(0, 2), _last_rounds(wants)
         # Autocast is where `backward` is called, and a long product in bfloat16 is wrong.
         with torch.autocast(grad.device.type, enabled=False):
-            for at in reversed(range(last, rounds)):
-                step = kernel.passing(grad, rows[at], cores[at], lanes, met[at], wants[at])
-                if ctx.odd and at == rounds - 1:
+            for at in reversed(range(min(lasts), rounds)):
+                still = slice(0 if at >= lasts[0] else 1, 2 if at >= lasts[1] else 1)
+                if still != walking:
+                    lanes, walking = lanes[still], still
+                pair = [wants[at], wants[-1 - at]]
+                step = kernel.passing(
+                    grad,
+                    *(table[at][walking] for table in (rows, cores)),
+                    lanes,
+                    met[at][walking],
+                    tuple(map(any, zip(*pair[walking], strict=True))),
+                )
+                if at == len(wants) // 2:
                     _count_once(step)
-                lanes, grads[at], grads[rounds + at] = step
+                lanes = step.lanes
+                grads[at], grads[rounds + at] = _of_both(step.row, walking), _of_both(step.core, walking)
                 _shrink(kernel, lanes)
         return None, None, None, *grads
 
@@ -243,11 +264,31 @@ def _shrink(kernel: Kernel, lanes: Tensor) -> Tensor:
     return peak
 
 
+def _last_rounds(wants: Sequence[tuple[bool, bool]]) -> tuple[int, int]:
+    """The last round, counted from the ends of the chain, of each lane on its way back; the number of rounds if none.
+
+    In an odd chain both lanes pass the site in the middle, and the first one leaves its gradient.
+    """
+    rounds = -(-len(wants) // 2)
+    halves = wants[:rounds], wants[: rounds - 1 : -1]
+    first, second = (next((at for at, want in enumerate(half) if any(want)), rounds) for half in halves)
+    return first, second
+
+
 def _count_once(step: Step) -> None:
-    """Both lanes met the site in the middle: the gradient of one of them is left."""
+    """Both lanes met the site in the middle: the gradient of the first is left."""
     for found in (step.row, step.core):
         if found is not None:
-            found[1].zero_()
+            found[1:].zero_()
+
+
+def _of_both(found: Tensor | None, walking: slice) -> Tensor | None:
+    """The gradients of a pair, zero where no lane walks any more."""
+    if found is None or len(found) == 2:
+        return found
+    both = found.new_zeros(2, *found.shape[1:])
+    both[walking] = found
+    return both
 
 
 def _reciprocal(mass: Tensor) -> Tensor:
