@@ -108,6 +108,30 @@ def test_gradients_of_some_are_what_they_are_among_all(closed, wants):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_graphs_that_live_at_once_keep_their_messages_apart(closed):
+    """Their memory is lent again once a graph is gone, and not before."""
+    networks = [random_network(closed, seed=seed) for seed in range(3)]
+    for _ in range(2):
+        masses = [log_mass(rows, cores, closed=closed).sum() for rows, cores in networks]
+        for (rows, cores), mass in zip(networks, masses, strict=True):
+            inputs = [*rows, *cores]
+            expected = torch.autograd.grad(naive(rows, cores, closed).sum(), inputs)
+            for _ in range(2):
+                found = torch.autograd.grad(mass, inputs, retain_graph=True)
+                torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_inference_mode_leaves_nothing_that_a_gradient_could_meet(closed):
+    rows, cores = random_network(closed)
+    with torch.inference_mode():
+        plain = log_mass(rows, cores, closed=closed)
+    found = log_mass(rows, cores, closed=closed)
+    torch.testing.assert_close(found, plain, rtol=0, atol=0)
+    found.sum().backward()
+
+
 @given(
     closed=st.booleans(),
     counts=st.lists(st.integers(1, 3), min_size=1, max_size=4),

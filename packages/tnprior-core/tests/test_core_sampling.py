@@ -197,6 +197,17 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_or_by_how_many_threads(n
             torch.testing.assert_close(part, expected[first : first + count], rtol=exact, atol=exact)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_samples_of_inference_mode_leave_nothing_that_others_stumble_over(count, threads):
+    threads(count)
+    p = mixed(TensorRingPrior)()
+    with torch.inference_mode():
+        expected = p.sample((MANY,), seed=1)
+    for again in (p, mixed(TensorRingPrior)()):
+        torch.testing.assert_close(again.sample((MANY,), seed=1), expected, rtol=0, atol=0)
+    p.log_prob(expected[:10].clone()).sum().backward()
+
+
 def test_threads_record_no_gradient(threads):
     threads(2)
     assert not mixed(TensorRingPrior)().sample((MANY,), seed=1).requires_grad

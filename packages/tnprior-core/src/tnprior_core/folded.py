@@ -24,6 +24,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from tnprior_core.scratch import Loan
+
 __all__ = ["folded_log_mass"]
 
 
@@ -39,9 +41,11 @@ def folded_log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: 
     rank = max(max(core.shape[1:]) for core in cores)
     start = kernel.start(cores[0].shape[1], cores[-1].shape[2], rank, cores[0].detach()[:1, :1, :1])
     wants = [(row.requires_grad, core.requires_grad) for row, core in zip(rows, cores, strict=True)]
+    recorded = torch.is_grad_enabled() and any(map(any, wants))
     result: Tensor = _Folded.apply(
         kernel,
         wants,
+        recorded,
         start.expand(kernel.shape(batch, start)),
         *_pairs([row if row.shape[0] == batch else row.expand(batch, -1) for row in rows], transposed=False),
         *_pairs(_square(cores, rank), transposed=True),
@@ -68,8 +72,8 @@ class Kernel(Protocol):
         """The shape of the messages of a batch."""
         ...
 
-    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
-        """Move over a pair of sites, rows (2, N, B), cores (2, N, m, m)."""
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor, out: Tensor) -> Tensor:
+        """Move over a pair of sites, rows (2, N, B), cores (2, N, m, m); write where they are then to `out`."""
         ...
 
     def peak(self, lanes: Tensor) -> Tensor:
@@ -105,10 +109,10 @@ class _Train:
     def shape(self, batch: int, start: Tensor) -> tuple[int, ...]:
         return (2, start.shape[1], batch)
 
-    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor, out: Tensor) -> Tensor:
         # Weighted first: site and bond are then summed by one product.
         weighted = row.unsqueeze(2) * lanes.unsqueeze(1)
-        return torch.bmm(core.flatten(1, 2).mT, weighted.flatten(1, 2))
+        return torch.bmm(core.flatten(1, 2).mT, weighted.flatten(1, 2), out=out)
 
     def peak(self, lanes: Tensor) -> Tensor:
         return lanes.amax(1)
@@ -147,8 +151,8 @@ class _Ring:
     def shape(self, batch: int, start: Tensor) -> tuple[int, ...]:
         return (2, batch, *start.shape[2:])
 
-    def advance(self, lanes: Tensor, row: Tensor, core: Tensor) -> Tensor:
-        return lanes @ _transfers(row, core)
+    def advance(self, lanes: Tensor, row: Tensor, core: Tensor, out: Tensor) -> Tensor:
+        return torch.matmul(lanes, _transfers(row, core), out=out)
 
     def peak(self, lanes: Tensor) -> Tensor:
         return lanes.flatten(2).amax(2)
@@ -175,27 +179,35 @@ class _Ring:
 class _Folded(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, kernel: Kernel, wants: Sequence[tuple[bool, bool]], start: Tensor, *pairs: Tensor
+        ctx: Any,
+        kernel: Kernel,
+        wants: Sequence[tuple[bool, bool]],
+        recorded: bool,
+        start: Tensor,
+        *pairs: Tensor,
     ) -> Tensor:
         count, rounds = len(wants), len(pairs) // 2
-        lanes, met, peaks = start, [], []
-        for row, core in zip(pairs[:rounds], pairs[rounds:], strict=True):
-            met.append(lanes)
-            lanes = kernel.advance(lanes, row, core)
+        # A way back needs the messages of all rounds, fresh memory for which costs as much as the products.
+        ctx.loan = Loan((rounds if recorded else 2, *start.shape), start)
+        places, lanes, before, peaks = ctx.loan.tensor, start, start, []
+        for at, (row, core) in enumerate(zip(pairs[:rounds], pairs[rounds:], strict=True)):
+            before, lanes = lanes, kernel.advance(lanes, row, core, places[at % len(places)])
             peaks.append(_shrink(kernel, lanes))
         # In an odd chain the left message alone has passed the middle.
-        right = lanes if count == 2 * rounds else met[-1]
+        right = lanes if count == 2 * rounds else before
         ctx.kernel, ctx.wants = kernel, wants
-        ctx.save_for_backward(*pairs, *met, right)
+        if recorded:
+            ctx.save_for_backward(*pairs, start, places)
         logs = torch.stack(peaks).log()
         return kernel.meet(lanes[0], right[1]).log() + logs[:, 0].sum(0) + logs[: count - rounds, 1].sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *saved, turn = ctx.saved_tensors
-        rounds, kernel, wants = len(saved) // 3, ctx.kernel, ctx.wants
-        rows, cores, met = saved[:rounds], saved[rounds : 2 * rounds], saved[2 * rounds :]
+        *pairs, start, places = ctx.saved_tensors
+        rounds, kernel, wants = len(places), ctx.kernel, ctx.wants
+        rows, cores, met = pairs[:rounds], pairs[rounds:], [start, *places]
+        turn = met[-1] if len(wants) == 2 * rounds else met[-2]
         grads: list[Tensor | None] = [None] * (2 * rounds)
         lanes, walking, lasts = turn.flip(0), slice(0, 2), _last_rounds(wants)
         # Autocast is where `backward` is called, and a long product in bfloat16 is wrong.
@@ -217,7 +229,7 @@ class _Folded(torch.autograd.Function):
                 lanes = step.lanes
                 grads[at], grads[rounds + at] = _of_both(step.row, walking), _of_both(step.core, walking)
                 _shrink(kernel, lanes)
-        return None, None, None, *grads
+        return None, None, None, None, *grads
 
 
 def _pairs(tensors: Sequence[Tensor], *, transposed: bool) -> list[Tensor]:

@@ -82,8 +82,10 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
                 work(part)
         return
 
+    inference = torch.is_inference_mode_enabled()
+
     def alone(part: slice) -> None:
-        with torch.no_grad():  # each thread's own
+        with torch.inference_mode(inference), torch.no_grad():  # both are each thread's own
             work(part)
 
     running = [_threads(_workers(device)).submit(alone, part) for part in slices]
