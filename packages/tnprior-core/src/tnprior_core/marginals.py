@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
+from tnprior_core.detached import detached
 from tnprior_core.knowledge import SoftLabels, SoftNormal
 from tnprior_core.legs import Block, GaussianLegs, LabelLegs
 from tnprior_core.univariate import NormalMixture
@@ -31,17 +32,17 @@ def posteriors_of_blocks(
     respect to the logarithm of a weight is the share of the total mass that goes through it.
     """
     needed = [not sites or not set(sites).isdisjoint(block.sites) for block in blocks]
-    wide = [
-        block.rows.detach().expand(-1, rows, -1).clone().requires_grad_(need)
-        for block, need in zip(blocks, needed, strict=True)
-    ]
-    frozen = p._detached()
-    with torch.enable_grad():
-        mass = frozen._log_mass([Block(block.sites, leaf) for block, leaf in zip(blocks, wide, strict=True)])
-        total = mass.sum()
+    with torch.inference_mode(False), torch.enable_grad():
+        wide = [
+            detached(block.rows).expand(-1, rows, -1).clone().requires_grad_(need)
+            for block, need in zip(blocks, needed, strict=True)
+        ]
+        mass = p._detached()._log_mass(
+            [Block(block.sites, leaf) for block, leaf in zip(blocks, wide, strict=True)]
+        )
+        with torch.autocast(mass.device.type, enabled=False):
+            slopes = torch.autograd.grad(mass.sum(), [leaf for leaf in wide if leaf.requires_grad])
     chosen = [block for block, need in zip(blocks, needed, strict=True) if need]
-    with torch.autocast(mass.device.type, enabled=False):
-        slopes = torch.autograd.grad(total, [leaf for leaf in wide if leaf.requires_grad])
     found = {
         site: slope[at]
         for block, slope in zip(chosen, slopes, strict=True)

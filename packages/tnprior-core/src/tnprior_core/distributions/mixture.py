@@ -8,6 +8,7 @@ from typing import Self, final
 from jaxtyping import Float
 from torch import Tensor
 
+from tnprior_core.detached import detached
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
 from tnprior_core.filters import SumFilter
@@ -53,7 +54,7 @@ class Mixture(SiteDistribution):
         return self.log_weight
 
     def _detached(self) -> Self:
-        return self._replaced(log_weight=self.log_weight.detach())
+        return self._replaced(log_weight=detached(self.log_weight))
 
     def _joint(self, blocks: Sequence[Block]) -> Tensor:
         total: Tensor = self.log_weight.unsqueeze(0)

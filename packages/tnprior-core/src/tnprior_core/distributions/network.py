@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tnprior_core.contract import log_mass
+from tnprior_core.detached import detached
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
 from tnprior_core.filters import ChainFilter
@@ -41,7 +42,7 @@ class _Network(SiteDistribution):
         return self.cores[0]
 
     def _detached(self) -> Self:
-        return self._replaced(cores=tuple(core.detach() for core in self.cores))
+        return self._replaced(cores=tuple(map(detached, self.cores)))
 
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
         rows, shift = self._rows(blocks)
