@@ -28,6 +28,9 @@ from tnprior_core.scratch import Loan
 
 __all__ = ["folded_log_mass"]
 
+_BOTH = slice(0, 2)
+"""Both lanes."""
+
 
 def folded_log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:
     """Return `log F` (B,) of rows (B, N_k) or (1, N_k) and cores (N_k, m_k, m_{k+1}); see `contract.log_mass`.
@@ -209,21 +212,18 @@ class _Folded(torch.autograd.Function):
         rows, cores, met = pairs[:rounds], pairs[rounds:], [start, *places]
         turn = met[-1] if len(wants) == 2 * rounds else met[-2]
         grads: list[Tensor | None] = [None] * (2 * rounds)
-        lanes, walking, lasts = turn.flip(0), slice(0, 2), _last_rounds(wants)
+        lanes, walking, lasts = turn.flip(0), _BOTH, _last_rounds(wants)
         # Autocast is where `backward` is called, and a long product in bfloat16 is wrong.
         with torch.autocast(grad.device.type, enabled=False):
             for at in reversed(range(min(lasts), rounds)):
                 still = slice(0 if at >= lasts[0] else 1, 2 if at >= lasts[1] else 1)
                 if still != walking:
                     lanes, walking = lanes[still], still
-                pair = [wants[at], wants[-1 - at]]
-                step = kernel.passing(
-                    grad,
-                    *(table[at][walking] for table in (rows, cores)),
-                    lanes,
-                    met[at][walking],
-                    tuple(map(any, zip(*pair[walking], strict=True))),
+                row, core, other = (
+                    table[at] if walking == _BOTH else table[at][walking] for table in (rows, cores, met)
                 )
+                of_rows, of_cores = zip(*(wants[at], wants[-1 - at])[walking], strict=True)
+                step = kernel.passing(grad, row, core, lanes, other, (any(of_rows), any(of_cores)))
                 if at == len(wants) // 2:
                     _count_once(step)
                 lanes = step.lanes
