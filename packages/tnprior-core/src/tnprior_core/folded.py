@@ -43,16 +43,10 @@ def folded_log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: 
     batch = next((row.shape[0] for row in rows if row.shape[0] != 1), 1)
     rank = max(max(core.shape[1:]) for core in cores)
     start = kernel.start(cores[0].shape[1], cores[-1].shape[2], rank, cores[0].detach()[:1, :1, :1])
-    wants = [(row.requires_grad, core.requires_grad) for row, core in zip(rows, cores, strict=True)]
-    recorded = torch.is_grad_enabled() and any(map(any, wants))
-    result: Tensor = _Folded.apply(
-        kernel,
-        wants,
-        recorded,
-        start.expand(kernel.shape(batch, start)),
-        *_pairs([row if row.shape[0] == batch else row.expand(batch, -1) for row in rows], transposed=False),
-        *_pairs(_square(cores, rank), transposed=True),
-    )
+    rows = [row if row.shape[0] == batch else row.expand(batch, -1) for row in rows]
+    cores = _square(cores, rank)
+    recorded = torch.is_grad_enabled() and any(x.requires_grad for x in (*rows, *cores))
+    result: Tensor = _Folded.apply(kernel, recorded, start.expand(kernel.shape(batch, start)), *rows, *cores)
     return result
 
 
@@ -180,27 +174,24 @@ class _Ring:
 
 
 class _Folded(torch.autograd.Function):
+    """Rows and cores come one by one, and so do their gradients, as views: autograd has no pairs to take apart."""
+
     @staticmethod
-    def forward(
-        ctx: Any,
-        kernel: Kernel,
-        wants: Sequence[tuple[bool, bool]],
-        recorded: bool,
-        start: Tensor,
-        *pairs: Tensor,
-    ) -> Tensor:
-        count, rounds = len(wants), len(pairs) // 2
+    def forward(ctx: Any, kernel: Kernel, recorded: bool, start: Tensor, *tensors: Tensor) -> Tensor:
+        count = len(tensors) // 2
+        rounds = -(-count // 2)
+        rows, cores = _pairs(tensors[:count], transposed=False), _pairs(tensors[count:], transposed=True)
         # A way back needs the messages of all rounds, fresh memory for which costs as much as the products.
         ctx.loan = Loan((rounds if recorded else 2, *start.shape), start)
         places, lanes, before, peaks = ctx.loan.tensor, start, start, []
-        for at, (row, core) in enumerate(zip(pairs[:rounds], pairs[rounds:], strict=True)):
+        for at, (row, core) in enumerate(zip(rows, cores, strict=True)):
             before, lanes = lanes, kernel.advance(lanes, row, core, places[at % len(places)])
             peaks.append(_shrink(kernel, lanes))
         # In an odd chain the left message alone has passed the middle.
         right = lanes if count == 2 * rounds else before
-        ctx.kernel, ctx.wants = kernel, wants
+        ctx.kernel, ctx.components = kernel, [core.shape[0] for core in tensors[count:]]
         if recorded:
-            ctx.save_for_backward(*pairs, start, places)
+            ctx.save_for_backward(*rows, *cores, start, places)
         logs = torch.stack(peaks).log()
         return kernel.meet(lanes[0], right[1]).log() + logs[:, 0].sum(0) + logs[: count - rounds, 1].sum(0)
 
@@ -208,28 +199,42 @@ class _Folded(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *pairs, start, places = ctx.saved_tensors
-        rounds, kernel, wants = len(places), ctx.kernel, ctx.wants
-        rows, cores, met = pairs[:rounds], pairs[rounds:], [start, *places]
-        turn = met[-1] if len(wants) == 2 * rounds else met[-2]
-        grads: list[Tensor | None] = [None] * (2 * rounds)
-        lanes, walking, lasts = turn.flip(0), _BOTH, _last_rounds(wants)
+        rounds, count, kernel = len(places), len(ctx.components), ctx.kernel
+        tables = pairs[:rounds], pairs[rounds:], [start, *places]
+        needed = ctx.needs_input_grad[3:]
+        wants = list(zip(needed[:count], needed[count:], strict=True))
+        grads: list[Tensor | None] = [None] * (2 * count)
+        lanes, walking, lasts = tables[2][count - rounds].flip(0), _BOTH, _last_rounds(wants)
         # Autocast is where `backward` is called, and a long product in bfloat16 is wrong.
         with torch.autocast(grad.device.type, enabled=False):
             for at in reversed(range(min(lasts), rounds)):
                 still = slice(0 if at >= lasts[0] else 1, 2 if at >= lasts[1] else 1)
                 if still != walking:
                     lanes, walking = lanes[still], still
-                row, core, other = (
-                    table[at] if walking == _BOTH else table[at][walking] for table in (rows, cores, met)
-                )
-                of_rows, of_cores = zip(*(wants[at], wants[-1 - at])[walking], strict=True)
-                step = kernel.passing(grad, row, core, lanes, other, (any(of_rows), any(of_cores)))
-                if at == len(wants) // 2:
-                    _count_once(step)
+                row, core, met = (table[at] if walking == _BOTH else table[at][walking] for table in tables)
+                of_rows, of_cores = zip(*[wants[at], wants[-1 - at]][walking], strict=True)
+                step = kernel.passing(grad, row, core, lanes, met, (any(of_rows), any(of_cores)))
+                _leave(step, at, walking, ctx.components, grads)
                 lanes = step.lanes
-                grads[at], grads[rounds + at] = _of_both(step.row, walking), _of_both(step.core, walking)
                 _shrink(kernel, lanes)
-        return None, None, None, None, *grads
+        return None, None, None, *grads
+
+
+def _leave(
+    step: Step, at: int, walking: slice, components: Sequence[int], grads: list[Tensor | None]
+) -> None:
+    """Write the gradients of the sites that the lanes passed in round `at`: of all rows first, then of all cores.
+
+    In the middle of an odd chain both lanes pass one site, and each has its gradient.
+    """
+    count = len(components)
+    for place, lane in enumerate(range(2)[walking]):
+        site = count - 1 - at if lane else at
+        if step.row is not None:
+            grads[site] = step.row[place, : components[site]].mT
+        if step.core is not None:
+            found = step.core[place, : components[site]]
+            grads[count + site] = found.mT if lane else found
 
 
 def _pairs(tensors: Sequence[Tensor], *, transposed: bool) -> list[Tensor]:
@@ -279,28 +284,12 @@ def _shrink(kernel: Kernel, lanes: Tensor) -> Tensor:
 def _last_rounds(wants: Sequence[tuple[bool, bool]]) -> tuple[int, int]:
     """The last round, counted from the ends of the chain, of each lane on its way back; the number of rounds if none.
 
-    In an odd chain both lanes pass the site in the middle, and the first one leaves its gradient.
+    In an odd chain both lanes pass the site in the middle, and the first one has it.
     """
     rounds = -(-len(wants) // 2)
     halves = wants[:rounds], wants[: rounds - 1 : -1]
     first, second = (next((at for at, want in enumerate(half) if any(want)), rounds) for half in halves)
     return first, second
-
-
-def _count_once(step: Step) -> None:
-    """Both lanes met the site in the middle: the gradient of the first is left."""
-    for found in (step.row, step.core):
-        if found is not None:
-            found[1:].zero_()
-
-
-def _of_both(found: Tensor | None, walking: slice) -> Tensor | None:
-    """The gradients of a pair, zero where no lane walks any more."""
-    if found is None or len(found) == 2:
-        return found
-    both = found.new_zeros(2, *found.shape[1:])
-    both[walking] = found
-    return both
 
 
 def _reciprocal(mass: Tensor) -> Tensor:
