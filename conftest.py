@@ -8,11 +8,16 @@ from importlib.util import find_spec
 import pytest
 import torch
 from default_device import DefaultDevice
+from hypothesis import settings
 from simulated_cuda import simulated_cuda
 
 PACKAGES = ("tnprior_core", "tnprior_models", "tnprior_data", "tnprior_eval", "tnprior_cli")
 SLOW_FILE = 30.0  # seconds
 spent: Counter[str] = Counter()
+
+# On a shared machine the time of one example says nothing.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 if find_spec("jaxtyping") and find_spec("beartype"):  # a package alone may have neither
     from jaxtyping import install_import_hook
