@@ -122,6 +122,7 @@ def test_graphs_that_live_at_once_keep_their_messages_apart(closed):
                 torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.inference_mode
 @pytest.mark.parametrize("closed", [False, True])
 def test_inference_mode_leaves_nothing_that_a_gradient_could_meet(closed):
     rows, cores = random_network(closed)

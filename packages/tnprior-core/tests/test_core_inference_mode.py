@@ -15,6 +15,8 @@ from tnprior_core import (
     TensorTrainPrior,
 )
 
+pytestmark = pytest.mark.inference_mode
+
 SITES = [Gaussian("z0", 4), Gaussian("z1", 3), Categorical("hat"), Categorical("hair", ("a", "b", "c"))]
 PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3),

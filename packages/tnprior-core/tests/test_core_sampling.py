@@ -197,6 +197,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_or_by_how_many_threads(n
             torch.testing.assert_close(part, expected[first : first + count], rtol=exact, atol=exact)
 
 
+@pytest.mark.inference_mode
 @pytest.mark.parametrize("count", [1, 2])
 def test_samples_of_inference_mode_leave_nothing_that_others_stumble_over(count, threads):
     threads(count)
