@@ -68,7 +68,7 @@ TERMS = st.tuples(  # the terms themselves are built in the test: the shape chec
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(TERMS, min_size=1, max_size=4, unique_by=lambda term: term[0]))
 def test_what_is_printed_reads_back(parts: list[tuple[str, str, list[str]]]) -> None:
     terms = tuple(Term(name, how, () if how == "free" else tuple(labels)) for name, how, labels in parts)

@@ -165,7 +165,7 @@ KEYS = st.from_regex(r"[a-z_]{1,6}", fullmatch=True)
 TABLES = st.dictionaries(KEYS, st.one_of(SCALARS, st.lists(st.integers(), max_size=3)), max_size=4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(KEYS, st.one_of(SCALARS, TABLES), max_size=4))
 def test_written_toml_reads_back(table: dict[str, object]) -> None:
     assert tomllib.loads(write_toml(table)) == table

@@ -17,7 +17,7 @@ def best_of_all(oracle, rows, sites):
     return np.log(joint.max()), tuple(int(code) for code in codes)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     kinds=st.text("cd", min_size=2, max_size=5).filter(lambda kinds: "d" in kinds),
     ranks=st.lists(st.integers(1, 3), min_size=6, max_size=6),

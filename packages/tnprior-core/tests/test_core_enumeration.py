@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tnprior_core import Categorical, Gaussian, GaussianMixturePrior
 
 TOLERANCE = 1e-9
-MANY = settings(max_examples=40, deadline=None, derandomize=True)
+MANY = settings(max_examples=40, derandomize=True)
 
 
 @st.composite
@@ -123,7 +123,7 @@ def test_gradients_of_values(network):
     assert torch.autograd.gradcheck(density, values[:, [0, 2]])
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 1000), components=st.integers(1, 4))
 def test_mixtures(brute, seed, components):
     sites = [Gaussian("z0"), Categorical("a", ("x", "y", "z")), Gaussian("z1"), Categorical("b")]

@@ -184,7 +184,7 @@ def test_standard_normal_latents_are_their_own_scores():
 component = st.tuples(st.floats(0.01, 1.0), st.floats(-5.0, 5.0), st.floats(-3.0, 2.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     components=st.lists(component, min_size=1, max_size=6),
     ends=st.one_of(st.none(), st.tuples(st.floats(-6.0, 6.0), st.floats(0.01, 5.0))),

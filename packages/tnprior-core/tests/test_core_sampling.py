@@ -236,10 +236,10 @@ def test_threads_of_ours_start_no_more_of_torchs(threads):
 
 def test_threads_stay_from_call_to_call(threads):
     threads(2)
-    names = set()
+    seen = set()
     for _ in range(4):
-        in_threads(lambda _: names.add(current_thread().name), [slice(0, 2)] * 2, torch.device("cpu"))
-    assert names <= {"tnprior_0", "tnprior_1"}
+        in_threads(lambda _: seen.add(current_thread()), [slice(0, 2)] * 2, torch.device("cpu"))
+    assert len(seen) <= 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -53,7 +53,7 @@ def test_the_joint_is_the_product_of_the_tables() -> None:
     assert torch.allclose(TRUTH.joint.flatten(), torch.tensor(WEIGHTS, dtype=torch.float64), rtol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(("0", "1")), max_size=5))
 def test_conditionals_are_exact(given_labels: dict[str, str]) -> None:
     fits = [all(state[name] == int(label) for name, label in given_labels.items()) for state in STATES]

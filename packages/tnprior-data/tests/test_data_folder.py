@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -234,7 +234,6 @@ def test_a_table_further_down_is_pointed_at(tmp_path: Path) -> None:
         open_folder(tmp_path)
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("./\\\\ab: \0"), max_size=12) | st.text(max_size=12))
 def test_no_file_name_whatever_leaves_its_folder(name: str) -> None:
     root = PurePosixPath("/root")

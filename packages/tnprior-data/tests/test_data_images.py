@@ -123,7 +123,7 @@ def test_damaged_files_are_named(data: bytes) -> None:
         decode(data, Fit(), "zip: img/a.jpg")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from((JPEG, PNG)), st.integers(0, 10_000), st.binary(min_size=1, max_size=6))
 def test_no_bytes_whatever_raise_anything_but_a_data_error(data: bytes, at: int, junk: bytes) -> None:
     at %= len(data)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tnprior_data import (
@@ -50,7 +50,6 @@ def built(parts: Parts) -> AttributeTable:
     return AttributeTable.from_rows(rows, [Attribute(*column) for column in labelled.items()])
 
 
-@settings(deadline=None)
 @given(parts())
 def test_writing_and_reading_gives_the_same_table(parts: Parts) -> None:
     table = built(parts)
@@ -61,7 +60,6 @@ def test_writing_and_reading_gives_the_same_table(parts: Parts) -> None:
     assert torch.equal(back.observed, table.observed)
 
 
-@settings(deadline=None)
 @given(parts())
 def test_rows_and_columns_say_what_went_in(parts: Parts) -> None:
     table = built(parts)

@@ -49,7 +49,7 @@ def test_accuracy_agrees_with_scikit_learn():
     assert result.mean.value == pytest.approx(sum(e.value for e in result.attributes.values()) / 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(0, 60), seed=st.integers(0, 10_000))
 def test_any_split_and_order_give_the_same_bits(n, seed):
     answers, codes, observed = table(n, seed)
@@ -154,7 +154,7 @@ def test_violation_is_one_minus_accuracy_of_the_requested():
     assert wrong.overall.standard_error == pytest.approx(right.overall.standard_error)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(0, 60), seed=st.integers(0, 10_000))
 def test_violations_do_not_depend_on_the_split(n, seed):
     answers, codes, requested = table(n, seed)

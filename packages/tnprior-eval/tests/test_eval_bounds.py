@@ -49,7 +49,7 @@ def test_more_samples_tighten_the_bound():
     assert values[0] < values[1] < values[2]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(k=st.integers(1, 30), chunk=st.integers(1, 40), n=st.integers(1, 5), seed=st.integers(0, 1000))
 def test_chunks_and_batches_do_not_matter(k, chunk, n, seed):
     w = 30 * torch.randn(k, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

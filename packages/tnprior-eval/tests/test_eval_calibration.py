@@ -112,7 +112,7 @@ def test_interval_of_the_error_covers_the_truth():
     assert 0.83 <= covered / 120 <= 0.97
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(1, 50), seed=st.integers(0, 10_000))
 def test_any_split_gives_the_same(n, seed):
     tables, codes, observed = predictions(n, seed)

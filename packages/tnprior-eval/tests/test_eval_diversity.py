@@ -14,7 +14,6 @@ def entropy(p):
     return -sum(q * math.log(q) for q in p if q)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=8).filter(any))
 def test_plug_in_agrees_with_scipy(counts):
     expected = pytest.importorskip("scipy.stats").entropy(counts)
@@ -64,7 +63,7 @@ def test_joint_entropy_sees_what_single_ones_do_not():
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 60), seed=st.integers(0, 1000))
 def test_any_split_and_order_give_the_same_bits(n, seed):
     answers = torch.randint(0, 3, (n, 2), generator=torch.Generator().manual_seed(seed))

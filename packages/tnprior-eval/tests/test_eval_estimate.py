@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tnprior_eval import Estimate, EvalError, mean_estimate, proportion, wilson_interval
@@ -13,7 +13,6 @@ from tnprior_eval.clustered import clustered_mean
 from tnprior_eval.estimate import normal_quantile
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 3000), data=st.data(), level=st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_wilson_agrees_with_scipy(n, data, level):
     hits = data.draw(st.integers(0, n))
@@ -37,7 +36,6 @@ def test_impossible_counts_and_levels_are_refused():
         normal_quantile(95)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50))
 def test_mean_estimate_is_the_mean_in_any_order(values):
     estimate = mean_estimate(values)

@@ -30,7 +30,7 @@ def test_moments_agree_with_numpy():
     np.testing.assert_allclose(moments.covariance, np.cov(x.numpy(), rowvar=False), rtol=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(8, 40), groups=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_groups_do_not_depend_on_the_batches(n, groups, seed):
     x = features(n, 3, seed)
@@ -94,7 +94,7 @@ def test_it_is_the_fid_of_torchmetrics():
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(2, 12), m=st.integers(2, 12), d=st.integers(1, 20), seed=st.integers(0, 1000))
 def test_fewer_samples_than_features_stay_real_and_finite(n, m, d, seed):
     x, y = features(n, d, seed), features(m, d, seed + 1)

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -27,7 +27,6 @@ SCORES = st.lists(st.floats(-30, 30), min_size=1, max_size=6).map(
 )
 
 
-@settings(deadline=None)
 @given(real=SCORES, fake=SCORES)
 def test_classifying_losses_are_the_printed_logarithms(real, fake):
     log_d, log_not = nn.functional.logsigmoid, lambda s: nn.functional.logsigmoid(-s)

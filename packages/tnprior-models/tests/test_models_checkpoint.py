@@ -75,7 +75,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tree=st.dictionaries(st.text("ab.", max_size=3), trees, max_size=4))
 def test_any_state_comes_back_as_it_was(tmp_path_factory, tree):
     directory = tmp_path_factory.mktemp("state")
@@ -139,7 +139,7 @@ def weights(tmp_path: Path) -> Path:
     return save_weights(tmp_path / "model.safetensors", Net())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(share=st.floats(0, 0.999))
 def test_truncated_weights(tmp_path_factory, share):
     path = save_weights(tmp_path_factory.mktemp("cut") / "model.safetensors", Net())
@@ -152,7 +152,7 @@ def test_truncated_weights(tmp_path_factory, share):
     assert same(dict(net.state_dict()), before)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(where=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_never_goes_unnoticed(tmp_path_factory, where, bit):
     """Either an error, or (spaces that pad the header, say) exactly the same weights."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tnprior_models import Bernoulli, Gaussian, ImageLikelihood, ImageShapeError, ModelError
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), scale=st.floats(0.1, 30))
 def test_bernoulli_is_torchs_law_summed_over_pixels(seed, scale):
     generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,7 @@ def test_joint_bound_adds_likelihood_prior_and_entropy():
     assert "log_attributes" not in terms
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kl=st.floats(0, 3), attributes=st.floats(0, 50), seed=st.integers(0, 999))
 def test_weights_multiply_their_own_terms_and_leave_the_bound_alone(kl, attributes, seed):
     generator = torch.Generator().manual_seed(seed)

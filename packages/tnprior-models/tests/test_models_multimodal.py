@@ -114,7 +114,7 @@ def label_table(prior):
 
 
 @given(st.lists(st.booleans(), min_size=5, max_size=5), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_experts_multiply_and_a_missing_label_is_an_expert_less(known, seed):
     torch.manual_seed(seed)
     experts = LabelExperts(5, 2).double()

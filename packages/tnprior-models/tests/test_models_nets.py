@@ -41,7 +41,7 @@ def test_decoder_returns_exactly_the_size_the_encoder_reads(shape, pair):
     assert decoder(mu).shape == (2, *shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=st.integers(8, 300), width=st.integers(8, 300))
 def test_pyramid_ends_on_a_small_grid_and_never_halves_below_four(height, width):
     pyramid = Pyramid((1, height, width), width=4)

@@ -96,7 +96,7 @@ def stop_at(step: int) -> Callback:
     return worker.At(step, lambda run: signal.raise_signal(signal.SIGINT))
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=6, phases=[Phase.explicit, Phase.generate])
 @given(st.sets(st.integers(1, STEPS - 1), min_size=1, max_size=3))
 def test_stopped_and_resumed_equals_uninterrupted(uninterrupted, tmp_path_factory, stops):
     directory = tmp_path_factory.mktemp("stopped")

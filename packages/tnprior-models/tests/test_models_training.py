@@ -47,7 +47,7 @@ Line, Trace, numbers, train = worker.Line, worker.Trace, worker.numbers, worker.
 # ---------------------------------------------------------------- order and batches
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 500), st.integers(1, 60))
 def test_bounds_cover_evenly(count, parts):
     ranges = bounds(count, parts)
@@ -151,7 +151,7 @@ def test_schedules_scale_the_rate_of_each_update(tmp_path):
     assert logged == pytest.approx([0.2 * expected[4], 0.2 * expected[9]])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 50), st.integers(51, 200), st.floats(0, 1))
 def test_cosine_agrees_with_torch(warmup, total, final):
     optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)

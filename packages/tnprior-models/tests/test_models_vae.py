@@ -68,7 +68,7 @@ def batch(rows=6, seed=0, missing=0.5):
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), missing=st.floats(0, 1))
 def test_both_published_forms_of_the_objective_agree_on_the_same_noise(prior, seed, missing):
     vae, (x, codes, observed) = make(PRIORS[prior]()), batch(seed=seed, missing=missing)
@@ -142,7 +142,7 @@ def gradients(weights, data):
     return {name: parameter.grad for name, parameter in vae.named_parameters()}, terms
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(nets=st.floats(0, 20), own=st.floats(0, 20), kl=st.floats(0.1, 2), missing=st.floats(0, 1))
 def test_networks_and_prior_may_weigh_the_attributes_apart(nets, own, kl, missing):
     data = batch(missing=missing)

@@ -181,7 +181,7 @@ class _Folded(torch.autograd.Function):
         count = len(tensors) // 2
         rounds = -(-count // 2)
         rows, cores = _pairs(tensors[:count], transposed=False), _pairs(tensors[count:], transposed=True)
-        # A way back needs the messages of all rounds, fresh memory for which costs as much as the products.
+        # A way back needs the messages of all rounds, fresh memory for which costs nearly as much as the products.
         ctx.loan = Loan((rounds if recorded else 2, *start.shape), start)
         places, lanes, before, peaks = ctx.loan.tensor, start, start, []
         for at, (row, core) in enumerate(zip(rows, cores, strict=True)):

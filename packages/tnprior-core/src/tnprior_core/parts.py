@@ -75,8 +75,8 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
     True
     """
 
-    workers = min(_workers(device), len(slices))
-    if workers < 2:
+    workers = _workers(device)
+    if min(workers, len(slices)) < 2:
         with torch.no_grad():
             for part in slices:
                 work(part)
@@ -88,7 +88,7 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
         with torch.inference_mode(inference), torch.no_grad():  # both are each thread's own
             work(part)
 
-    running = [_threads(_workers(device)).submit(alone, part) for part in slices]
+    running = [_threads(workers).submit(alone, part) for part in slices]
     wait(running)
     for done in running:
         done.result()
