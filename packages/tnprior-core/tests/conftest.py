@@ -113,3 +113,11 @@ def brute():
 @pytest.fixture(scope="session")
 def network():
     return random_network
+
+
+@pytest.fixture
+def threads():
+    """A function that sets the number of torch's threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

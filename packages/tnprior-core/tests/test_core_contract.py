@@ -8,12 +8,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tnprior_core import compiled
 from tnprior_core.contract import log_mass, transfer
 from tnprior_core.scaled import rescale
 from tnprior_core.scratch import Loan
 
 # reference.md 1.8: K = 3, N = (3, 2, 4), m = (2, 3, 2), Q_k[s][i][j] = 1 + ((3k + 2s + i + 2j) mod 5).
 GOLDEN_SHAPES = [(3, 2, 3), (2, 3, 2), (4, 2, 2)]
+
+
+@pytest.fixture(autouse=True, params=["tensors", "machine code"])
+def operations(request):
+    """Which of the two implementations contracts: every test holds for both."""
+    if request.param == "machine code":
+        pytest.importorskip("numba")
+        if torch.get_default_device() != torch.device("cpu"):
+            pytest.skip("machine code is the CPU's")
+    with compiled.machine_code(request.param == "machine code"):
+        yield
 
 
 def golden_cores() -> list[torch.Tensor]:
@@ -72,6 +84,30 @@ def test_value_and_gradients_match_autograd_of_a_naive_scan(closed, shared):
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@given(
+    closed=st.booleans(),
+    batch=st.sampled_from([1, 3, 4, 7, 8, 9, 16, 17, 41, 90]),
+    rank=st.integers(1, 9),
+    sites=st.integers(1, 11),
+    double=st.booleans(),
+)
+@settings(max_examples=40)
+def test_batches_ranks_and_lengths_of_every_kind(closed, batch, rank, sites, double):
+    """Examples go in vectors, in pairs of them and in pieces, and sites in segments; none of it shows."""
+    rows, cores = random_network(closed, batch=batch, rank=rank, sites=sites, seed=batch * rank)
+    expected, inputs = naive(rows, cores, closed), [*rows, *cores]
+    weight = torch.linspace(-1, 2, batch, dtype=torch.float64)
+    kind = torch.float64 if double else torch.float32
+    found = log_mass([x.to(kind) for x in rows], [x.to(kind) for x in cores], closed=closed)
+    near = {"rtol": 1e-10, "atol": 1e-12} if double else {"rtol": 2e-4, "atol": 2e-4}
+    torch.testing.assert_close(found.double(), expected, **near)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weight.to(kind)).sum(), inputs),
+        torch.autograd.grad((expected * weight).sum(), inputs),
+        **near,
+    )
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -3,12 +3,6 @@
 import copy
 import itertools
 import math
-import os
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from threading import current_thread
 
 import pytest
 import torch
@@ -26,7 +20,7 @@ from tnprior_core import (
 )
 from tnprior_core.neighbours import rows_of, write_rows
 from tnprior_core.noise import draw_noise
-from tnprior_core.parts import in_threads, once_in_threads, parts_for, shares
+from tnprior_core.parts import parts_for
 from tnprior_core.sampling import SharedSampler, draw_states, pick
 from tnprior_core.tables import cumulate, look_up
 
@@ -154,14 +148,6 @@ def test_what_is_known_has_its_own_tables():
     assert torch.equal(copy.deepcopy(q).sample((9,), seed=2), q.sample((9,), seed=2))
 
 
-@pytest.fixture
-def threads():
-    """A function that sets the number of torch's threads until the test ends."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 MANY = 20_000
 """More than are drawn at once, and enough of eight sites for a thread each."""
 
@@ -212,92 +198,6 @@ def test_samples_of_inference_mode_leave_nothing_that_others_stumble_over(count,
 def test_threads_record_no_gradient(threads):
     threads(2)
     assert not mixed(TensorRingPrior)().sample((MANY,), seed=1).requires_grad
-
-
-@pytest.mark.parametrize(("count", "lengths"), [(0, []), (3, [3]), (40, [24, 16]), (90, [32, 32, 26])])
-def test_slices_of_threads(count, lengths, threads):
-    threads(2)
-    found, cpu = [], torch.device("cpu")
-    in_threads(found.append, shares(count, least=16, most=32, grain=8, device=cpu), cpu)
-    found.sort(key=lambda part: part.start)
-    assert [part.stop - part.start for part in found] == lengths
-    assert [at for part in found for at in range(count)[part]] == list(range(count))
-
-
-def test_threads_of_ours_start_no_more_of_torchs(threads):
-    threads(2)
-    found = []
-    in_threads(
-        lambda _: found.append(torch.get_num_threads()), [slice(0, 2), slice(2, 4)], torch.device("cpu")
-    )
-    assert found == [1, 1]
-    assert torch.get_num_threads() == 2
-
-
-def test_threads_stay_from_call_to_call(threads):
-    threads(2)
-    seen = set()
-    for _ in range(4):
-        in_threads(lambda _: seen.add(current_thread()), [slice(0, 2)] * 2, torch.device("cpu"))
-    assert len(seen) <= 2
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_has_threads_of_its_own():
-    script = """
-import os, torch
-from tnprior_core.parts import in_threads
-
-torch.set_num_threads(2)
-found, slices, cpu = torch.zeros(4), [slice(0, 2), slice(2, 4)], torch.device("cpu")
-in_threads(lambda part: found[part].add_(1), slices, cpu)
-child = os.fork()
-if not child:
-    in_threads(lambda part: found[part].add_(1), slices, cpu)
-    os._exit(0 if found.tolist() == [2.0] * 4 else 1)
-assert os.waitpid(child, 0)[1] == 0
-"""
-    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
-
-
-def test_what_a_thread_raises_is_raised(threads):
-    threads(2)
-
-    def fail(part):
-        raise ValueError(f"part {part.start}")
-
-    with pytest.raises(ValueError, match="part 0"):
-        in_threads(fail, [slice(0, 2), slice(2, 4)], torch.device("cpu"))
-
-
-def test_what_threads_share_is_made_once_and_awaited():
-    made, seen = [], []
-
-    def make():
-        time.sleep(0.02)
-        made.append(1)
-
-    done = once_in_threads(make)
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(4):
-            pool.submit(lambda: (done(), seen.append(list(made))))
-    assert seen == [[1]] * 4
-
-
-def test_what_threads_share_is_tried_again_after_an_error():
-    made = []
-
-    def make():
-        made.append(1)
-        if len(made) == 1:
-            raise ValueError("the first time")
-
-    done = once_in_threads(make)
-    with pytest.raises(ValueError, match="the first time"):
-        done()
-    done()
-    done()
-    assert len(made) == 2
 
 
 @pytest.mark.parametrize("components", [2, 200])

@@ -1,24 +1,30 @@
-"""Whether the inner loops of sampling run as machine code, which numba makes of them where it is installed."""
+"""Whether inner loops run as machine code, which numba makes of them where it is installed."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
 
-__all__ = ["array", "draws_ahead", "kernels", "machine_code"]
+__all__ = ["array", "chain_loops", "draws_ahead", "kernels", "machine_code"]
 
 _WORTH_COMPILING = 1 << 24
 """Values, half a second without machine code: about as long as numba takes to be imported, so little is lost."""
 
 
+_WORTH_VECTORS = 1 << 23
+"""Multiplications of a density from which on a training of a minute gains more than its import and compilation take."""
+
+
 class _Process:
     """What this process has drawn so far, and the module of loops once they are worth having."""
 
+    vectors: bool | None = None  # whatever the size
     drawn = 0
     decided = False
     loops: ModuleType | None = None
@@ -49,9 +55,24 @@ def draws_ahead(values: int, device: torch.device) -> None:
             _Process.loops = None
 
 
+def chain_loops(multiplications: int, device: torch.device) -> ModuleType | None:
+    """Return the loops of `chain_loops` for a density of this size, or None where tensors' own operations do the work.
+
+    Their results differ in the last bits. So nothing counts but the size: what the process did before, for one, would
+    have a run that is resumed end elsewhere.
+
+    >>> chain_loops(10, torch.device("cpu")) is None
+    True
+    """
+    if device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    worth = multiplications >= _WORTH_VECTORS if _Process.vectors is None else _Process.vectors
+    return _chain_loops() if worth else None
+
+
 @contextmanager
 def machine_code(wanted: bool) -> Iterator[None]:
-    """Use the loops from the first draw on, or do without them, whatever has been drawn: for tests and benchmarks.
+    """Use all loops, or do without them, whatever the size and whatever has been drawn: for tests and benchmarks.
 
     Raises ImportError where they are wanted and numba is not installed.
 
@@ -59,12 +80,12 @@ def machine_code(wanted: bool) -> Iterator[None]:
     ...     kernels(torch.device("cpu")) is None
     True
     """
-    before = _Process.decided, _Process.loops
-    _Process.decided, _Process.loops = True, _loops() if wanted else None
+    before = _Process.decided, _Process.loops, _Process.vectors
+    _Process.decided, _Process.loops, _Process.vectors = True, _loops() if wanted else None, wanted
     try:
         yield
     finally:
-        _Process.decided, _Process.loops = before
+        _Process.decided, _Process.loops, _Process.vectors = before
 
 
 def array(tensor: torch.Tensor) -> Any:
@@ -78,3 +99,11 @@ def array(tensor: torch.Tensor) -> Any:
 
 def _loops() -> ModuleType:
     return importlib.import_module("tnprior_core.kernels")
+
+
+@cache
+def _chain_loops() -> ModuleType | None:
+    try:
+        return importlib.import_module("tnprior_core.chain_loops")
+    except ImportError:
+        return None

@@ -14,14 +14,20 @@ Source: Kuznetsov et al. 2019 (TRIP), algorithm 1; Oseledets 2011 for the train.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tnprior_core.compiled import chain_loops
 from tnprior_core.folded import folded_log_mass
+from tnprior_core.packed import packed_log_mass
 
 __all__ = ["log_mass", "opening", "transfer"]
+
+_LONG_MESSAGE = 48
+"""Rank of a train from which on a library's products of wide matrices are faster than the loops."""
 
 
 def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:
@@ -34,7 +40,8 @@ def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -
     closed
         True for a ring (trace), False for a train (ones at both ends).
 
-    The backward pass is written by hand from the two messages of each site, see `folded`.
+    The backward pass is written by hand from the two messages of each site, see `folded`, or `packed` where numba is
+    installed and the work on the CPU is worth it.
     The cost per example is O(K N m^2) for a train and O(K (N m^2 + m^3)) for a ring.
 
     >>> rows = [torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 1.0]])]
@@ -44,7 +51,10 @@ def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -
     """
     if all(row.shape[0] == 1 for row in rows):
         return _log_mass_shared(rows, cores, closed=closed)
-    return folded_log_mass(rows, cores, closed=closed)
+    loops = _loops(rows, cores, closed=closed)
+    if loops is None:
+        return folded_log_mass(rows, cores, closed=closed)
+    return packed_log_mass(loops, rows, cores, closed=closed)
 
 
 def transfer(row: Tensor, core: Tensor) -> Tensor:
@@ -65,6 +75,16 @@ def opening(core: Tensor, *, closed: bool) -> Tensor:
     rank = core.shape[1]
     start = torch.eye(rank, dtype=core.dtype, device=core.device) if closed else core.new_ones(1, rank)
     return start.unsqueeze(0)
+
+
+def _loops(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> ModuleType | None:
+    """The loops of `packed`, where they are faster than a library's products."""
+    kinds = {x.dtype for x in (*rows, *cores)}
+    too_long = not closed and max(core.shape[1] for core in cores) > _LONG_MESSAGE
+    if too_long or kinds not in ({torch.float32}, {torch.float64}):
+        return None
+    products = sum(core.numel() + closed * core.shape[1] ** 3 for core in cores)
+    return chain_loops(max(row.shape[0] for row in rows) * products, rows[0].device)
 
 
 def _log_mass_shared(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:

@@ -7,13 +7,10 @@ for each other. All arrays are single or double precision, or int32 indices.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy
 from numba import float32, float64, int32, uint32, uint64
+
+from tnprior_core.machine import as_machine_code
 
 __all__ = ["cumulate_components", "draw_middles", "fractions", "place", "search", "tabulate_products"]
 
@@ -21,16 +18,7 @@ _BLOCK = 512
 """Draws searched side by side: their searches do not wait for each other, and their places stay in the first cache."""
 
 
-def _machine_code(function: Callable[..., Any]) -> Any:
-    """Compile at the first call, and keep the result on disk where there is a place that can be written to."""
-    bare = inspect.unwrap(function)  # import hooks that check signatures wrap every function
-    try:
-        return numba.njit(nogil=True, cache=True)(bare)
-    except RuntimeError:  # neither beside this file nor in the user's cache
-        return numba.njit(nogil=True)(bare)
-
-
-@_machine_code
+@as_machine_code
 def search(table, before, after, width, level, out):
     """`tables.look_up_between`: table (n, R, N), the others (n, S)."""
     sites, rows, outcomes = table.shape
@@ -39,7 +27,7 @@ def search(table, before, after, width, level, out):
         _search(flat, uint32(site * rows), outcomes, before[site], after[site], width, level[site], out[site])
 
 
-@_machine_code
+@as_machine_code
 def draw_middles(left, right, before, after, level, out):
     """Bonds between: left (n, m, m), right (n, m, m), the others (n, S); one pair's table at a time."""
     pairs, rank, _ = left.shape
@@ -50,14 +38,14 @@ def draw_middles(left, right, before, after, level, out):
         _search(flat, uint32(0), rank, before[pair], after[pair], rank, level[pair], out[pair])
 
 
-@_machine_code
+@as_machine_code
 def tabulate_products(left, right, table):
     """Distribution functions (n, m m, m) of the bonds between: left (n, m, m), right (n, m, m)."""
     for pair in range(len(left)):
         _cumulate_products(left[pair], right[pair], table[pair])
 
 
-@_machine_code
+@as_machine_code
 def cumulate_components(core, row, table, totals):
     """Distribution functions (n, R, N) of components and their totals (n, R): core (n, N, R), row (n, N)."""
     sites, states, edges = core.shape
@@ -80,7 +68,7 @@ def cumulate_components(core, row, table, totals):
                     out[edge, state] /= divisor
 
 
-@_machine_code
+@as_machine_code
 def place(mean, sigma, states, normal, out):
     """`mu_s + sigma_s eps`: mean and sigma (n, N), the others (n, S)."""
     for site in range(len(states)):
@@ -90,7 +78,7 @@ def place(mean, sigma, states, normal, out):
             value[draw] = spread[component] * noise[draw] + mu[component]
 
 
-@_machine_code
+@as_machine_code
 def fractions(states, skipped, block, out):
     """Multiples of 2^-24 in [0, 1), (U, n), from generators SFC64 in these states (B, 4), one per block of columns.
 
@@ -115,12 +103,12 @@ def fractions(states, skipped, block, out):
                     target[pair + 1] = _fraction(raw >> uint64(32))
 
 
-@_machine_code
+@as_machine_code
 def _fraction(raw):
     return float32(0.5) + float32(int32(uint32(raw)) >> 8) * float32(2.0**-24)
 
 
-@_machine_code
+@as_machine_code
 def _search(flat, first, outcomes, before, after, width, level, out):
     """One site's draws (S,), whose rows start at row `first` of the table: each halving for a block of them in turn."""
     # Unsigned, for which numba need not ask whether an index counts from the end.
@@ -143,7 +131,7 @@ def _search(flat, first, outcomes, before, after, width, level, out):
             found[i] = int32(at[i] - (first + uint32(one[i]) * step + uint32(other[i])) * size)
 
 
-@_machine_code
+@as_machine_code
 def _cumulate_products(left, right, table):
     """`A[a, b] C[c, b]` (m m, m) as distribution functions over b: left (m, m), right (m, m)."""
     rank = len(left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from functools import cache
 from threading import Barrier, Lock
 
 import torch
+
+from tnprior_core.torch_threads import torch_threads
 
 __all__ = ["Parts", "in_threads", "once_in_threads", "parts_for", "shares"]
 
@@ -82,13 +85,22 @@ def in_threads(work: Callable[[slice], None], slices: Sequence[slice], device: t
                 work(part)
         return
 
-    inference = torch.is_inference_mode_enabled()
+    inference, left = torch.is_inference_mode_enabled(), deque(slices)
 
-    def alone(part: slice) -> None:
+    def take() -> None:
         with torch.inference_mode(inference), torch.no_grad():  # both are each thread's own
-            work(part)
+            while left:
+                try:
+                    part = left.popleft()
+                except IndexError:
+                    return
+                work(part)
 
-    running = [_threads(workers).submit(alone, part) for part in slices]
+    together = torch_threads()
+    if together is not None:
+        together(take, workers)
+        return
+    running = [_threads(workers).submit(take) for _ in range(workers)]
     wait(running)
     for done in running:
         done.result()
