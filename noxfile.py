@@ -40,8 +40,8 @@ NEEDS = {CORE: (), MODELS: (CORE,), DATA: (), EVAL: (), CLI: (CORE, MODELS, DATA
 SOURCES = [f"{package}/src" for package in ALL]
 # Those marked gpu name their devices themselves.
 ON_DEVICE = ("-m", "not slow and not gpu", "--device", "cuda")
-# Those that make tensors; metrics have their device tests, and `tnp` finds a CUDA device by itself.
-TENSOR_TESTS = (f"{CORE}/tests", f"{MODELS}/tests")
+# Those that compute with tensors; data sets are read on the CPU, and `tnp` finds a CUDA device by itself.
+TENSOR_TESTS = (f"{CORE}/tests", f"{MODELS}/tests", f"{EVAL}/tests")
 
 
 def group(*names: str) -> list[str]:

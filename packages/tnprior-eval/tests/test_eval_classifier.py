@@ -244,7 +244,7 @@ def test_handwritten_digits():
     digits = datasets.load_digits()
     x = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8)[:, None]
     codes = torch.from_numpy(digits.target).long()[:, None]
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
     train, test = order[:1437], order[1437:]
     seen = torch.ones_like(codes, dtype=torch.bool)
     settings = TrainingSettings(steps=150)
@@ -306,7 +306,9 @@ def test_a_judge_of_mirrored_images_gives_both_the_same_answer():
     expected = (once.judge(x).features + once.judge(x.flip(-1)).features) / 2
     torch.testing.assert_close(twice.judge(x).features, expected)
     assert torch.equal(twice.judge(x).features, twice.judge(x.flip(-1)).features)
-    torch.testing.assert_close(twice.judge(x).probabilities[0], once.heads[0](expected).softmax(1))
+    head = once.heads[0]
+    answer = head(expected.to(head.weight.device)).softmax(1).to(expected.device)
+    torch.testing.assert_close(twice.judge(x).probabilities[0], answer)
 
 
 def test_mirroring_is_part_of_what_is_kept(tmp_path):

@@ -29,7 +29,9 @@ def test_correction_and_interval_on_a_known_distribution():
     truth, generator = entropy(p.tolist()), torch.Generator().manual_seed(0)
     plug_in, corrected, covered = [], [], 0
     for _ in range(400):
-        counts = torch.bincount(torch.multinomial(p, 60, replacement=True, generator=generator), minlength=5)
+        counts = torch.bincount(
+            torch.multinomial(p.cpu(), 60, replacement=True, generator=generator), minlength=5
+        )
         found = entropy_of_counts(counts.tolist(), maximum=math.log(5), level=0.9)
         plug_in.append(found.plug_in)
         corrected.append(found.entropy.value)
@@ -98,7 +100,7 @@ def test_the_mean_over_attributes_covers_the_truth_though_the_answers_depend_on_
     truth = (entropy([0.4, 0.6]) + entropy([0.45, 0.55])) / 2
     generator, covered, found = torch.Generator().manual_seed(0), 0, []
     for _ in range(300):
-        drawn = torch.multinomial(table, 80, replacement=True, generator=generator)
+        drawn = torch.multinomial(table.cpu(), 80, replacement=True, generator=generator)
         metric = Diversity(["a", "b"], [2, 2], model={"a": 0.25, "b": 0.75}, level=0.9)
         metric.update(torch.stack([drawn // 2, drawn % 2], dim=1))
         result = metric.compute()

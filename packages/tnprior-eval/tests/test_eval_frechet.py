@@ -19,15 +19,15 @@ def features(n, d, seed, shift=0.0):
 
 def gaussian(mean, covariance, n=1_000_000):
     """Moments that claim exactly this mean and covariance."""
-    return Moments(n, mean.double(), covariance.double() * (n - 1))
+    return Moments(n, mean.double().cpu(), covariance.double().cpu() * (n - 1))
 
 
 def test_moments_agree_with_numpy():
     x = features(50, 4, 0, shift=1e6)
     moments = Moments.of(x[:20]).merge(Moments.of(x[20:21])).merge(Moments.of(x[21:])).merge(Moments.empty(4))
     assert moments.n == 50
-    np.testing.assert_allclose(moments.mean, x.numpy().mean(axis=0), rtol=1e-14)
-    np.testing.assert_allclose(moments.covariance, np.cov(x.numpy(), rowvar=False), rtol=1e-7)
+    np.testing.assert_allclose(moments.mean, x.cpu().numpy().mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(moments.covariance, np.cov(x.cpu().numpy(), rowvar=False), rtol=1e-7)
 
 
 @settings(max_examples=30)
@@ -37,7 +37,7 @@ def test_groups_do_not_depend_on_the_batches(n, groups, seed):
     whole, parts = GroupedMoments(groups), GroupedMoments(groups)
     whole.update(x)
     points = torch.randint(0, n + 1, (4,), generator=torch.Generator().manual_seed(seed)).sort().values
-    for part in torch.tensor_split(x, points):
+    for part in torch.tensor_split(x, points.tolist()):
         parts.update(part)
     torch.testing.assert_close(parts.total().mean, whole.total().mean)
     torch.testing.assert_close(parts.total().scatter, whole.total().scatter)
@@ -82,7 +82,7 @@ def test_full_covariances_agree_with_scipy_sqrtm():
 def test_it_is_the_fid_of_torch_fidelity():
     oracle = pytest.importorskip("torch_fidelity.metric_fid")
     x, y = features(400, 16, 4), features(300, 16, 5, shift=0.3)
-    stats = [oracle.fid_features_to_statistics(f) for f in (x, y)]
+    stats = [oracle.fid_features_to_statistics(f.cpu()) for f in (x, y)]
     expected = oracle.fid_statistics_to_metric(*stats, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(expected, rel=1e-9)
 

@@ -47,7 +47,7 @@ def images(n, channels=3, seed=0):
 
 
 def test_safetensors_give_the_features_of_torch_fidelity(weights):
-    inception = Inception.load(weights / "weights.safetensors")
+    inception = Inception.load(weights / "weights.safetensors", device=str(torch.get_default_device()))
     found = inception.features(images(2))
     oracle = extractor.FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights / module.FILE)
@@ -95,7 +95,7 @@ def test_the_official_file_is_read_only_by_its_hash(weights, monkeypatch):
         Inception.load(path)
     digest = module._digest(path)
     monkeypatch.setattr(module, "SHA256", digest)
-    inception = Inception.load(cache=weights)
+    inception = Inception.load(cache=weights, device=str(torch.get_default_device()))
     assert inception.settings["weights"] == "official"
     assert inception.extractor == f"inception-v3:{digest[:8]}"
     assert inception.features(images(1)).shape == (1, 2048)
