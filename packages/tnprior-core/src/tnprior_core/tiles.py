@@ -37,99 +37,90 @@ def multiply(
     wide = examples(out)
     for i in range(0, rank, ROWS):
         for j in range(0, rank, 2):
-            _multiply_tile(
-                out, at + (i * rank + j) * wide, rank * wide, wide,
-                left, first + i * left_row, left_row, left_column,
-                right, second + j * right_column, right_row, right_column,
-                rank, peak, top,
-            )  # fmt: skip
-
-
-@as_machine_code
-def _multiply_tile(
-    out,
-    at,
-    out_row,
-    out_column,
-    left,
-    l,
-    left_row,
-    left_column,
-    right,
-    r,
-    right_row,
-    right_column,
-    inner,
-    peak,
-    top,
-):
-    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = nothing(out)
-    for _ in range(inner):
-        r0, r1 = load(right, r), load(right, r + right_column)
-        l0, l1 = load(left, l), load(left, l + left_row)
-        c00, c01, c10, c11 = fused(l0, r0, c00), fused(l0, r1, c01), fused(l1, r0, c10), fused(l1, r1, c11)
-        l2, l3 = load(left, l + 2 * left_row), load(left, l + 3 * left_row)
-        c20, c21, c30, c31 = fused(l2, r0, c20), fused(l2, r1, c21), fused(l3, r0, c30), fused(l3, r1, c31)
-        l += left_column
-        r += right_row
-    _store_row(out, at, out_column, c00, c01)
-    _store_row(out, at + out_row, out_column, c10, c11)
-    _store_row(out, at + 2 * out_row, out_column, c20, c21)
-    _store_row(out, at + 3 * out_row, out_column, c30, c31)
-    upper = largest(largest(c00, c01), largest(c10, c11))
-    lower = largest(largest(c20, c21), largest(c30, c31))
-    store(peak, top, largest(load(peak, top), largest(upper, lower)))
+            tile, l, r = _empty_tile(out), first + i * left_row, second + j * right_column
+            for _ in range(rank):
+                tile = _grown(
+                    tile, _column(left, l, left_row), (load(right, r), load(right, r + right_column))
+                )
+                l += left_column
+                r += right_row
+            _store_tile(out, at + (i * rank + j) * wide, rank * wide, wide, tile)
+            upper = largest(largest(tile[0], tile[1]), largest(tile[2], tile[3]))
+            lower = largest(largest(tile[4], tile[5]), largest(tile[6], tile[7]))
+            store(peak, top, largest(load(peak, top), largest(upper, lower)))
 
 
 @as_machine_code
 def sums(
-    out,
-    at,
-    out_row,
-    out_column,
-    left,
-    first,
-    left_row,
-    left_column,
-    right,
-    second,
-    right_row,
-    right_column,
-    rows,
-    inner,
-):
+    out, at, out_row, out_column, left, first, left_row, left_column,
+    right, second, right_row, right_column, rows, inner,
+):  # fmt: skip
     """`out[i, j] = sum_k left[i, k] right[k, j]` for `rows` rows and two columns: numbers on the left, vectors else."""
     for i in range(0, rows, ROWS):
-        l, r, o = first + i * left_row, second, at + i * out_row
-        c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = nothing(out)
+        tile, l, r = _empty_tile(out), first + i * left_row, second
         for _ in range(inner):
-            r0, r1 = load(right, r), load(right, r + right_column)
-            l0, l1 = spread(left, l), spread(left, l + left_row)
-            c00, c01, c10, c11 = (
-                fused(l0, r0, c00),
-                fused(l0, r1, c01),
-                fused(l1, r0, c10),
-                fused(l1, r1, c11),
-            )
-            l2, l3 = spread(left, l + 2 * left_row), spread(left, l + 3 * left_row)
-            c20, c21, c30, c31 = (
-                fused(l2, r0, c20),
-                fused(l2, r1, c21),
-                fused(l3, r0, c30),
-                fused(l3, r1, c31),
+            tile = _grown(
+                tile, _spread_column(left, l, left_row), (load(right, r), load(right, r + right_column))
             )
             l += left_column
             r += right_row
-        _store_row(out, o, out_column, c00, c01)
-        _store_row(out, o + out_row, out_column, c10, c11)
-        _store_row(out, o + 2 * out_row, out_column, c20, c21)
-        _store_row(out, o + 3 * out_row, out_column, c30, c31)
+        _store_tile(out, at + i * out_row, out_row, out_column, tile)
 
 
 @as_machine_code
-def _store_row(out, at, out_column, one, other):
-    store(out, at, one)
-    store(out, at + out_column, other)
+def add_outer(
+    out, at, left, first, left_row, left_step, right, second, right_row, right_step, rows, columns, steps
+):
+    """`out[i, j] += sum_v total(left[i, v] right[j, v])` for numbers `out` (rows, columns), contiguous from `at` on."""
+    for i in range(0, rows, ROWS):
+        for j in range(0, columns, 2):
+            tile, l, r = _empty_tile(left), first + i * left_row, second + j * right_row
+            for _ in range(steps):
+                tile = _grown(tile, _column(left, l, left_row), (load(right, r), load(right, r + right_row)))
+                l += left_step
+                r += right_step
+            for row in range(ROWS):
+                o = at + (i + row) * columns + j
+                out[o] += total(tile[2 * row])
+                out[o + 1] += total(tile[2 * row + 1])
+
+
+@as_machine_code
+def _column(left, at, row):
+    return load(left, at), load(left, at + row), load(left, at + 2 * row), load(left, at + 3 * row)
+
+
+@as_machine_code
+def _spread_column(left, at, row):
+    return spread(left, at), spread(left, at + row), spread(left, at + 2 * row), spread(left, at + 3 * row)
+
+
+@as_machine_code
+def _empty_tile(like):
+    zero = nothing(like)
+    return zero, zero, zero, zero, zero, zero, zero, zero
+
+
+@as_machine_code
+def _grown(tile, left, right):
+    """A tile plus the products of a column of the left and a row of the right."""
+    return (
+        fused(left[0], right[0], tile[0]),
+        fused(left[0], right[1], tile[1]),
+        fused(left[1], right[0], tile[2]),
+        fused(left[1], right[1], tile[3]),
+        fused(left[2], right[0], tile[4]),
+        fused(left[2], right[1], tile[5]),
+        fused(left[3], right[0], tile[6]),
+        fused(left[3], right[1], tile[7]),
+    )
+
+
+@as_machine_code
+def _store_tile(out, at, row, column, tile):
+    for i in range(ROWS):
+        store(out, at + i * row, tile[2 * i])
+        store(out, at + i * row + column, tile[2 * i + 1])
 
 
 @as_machine_code
@@ -142,42 +133,3 @@ def divide(out, at, entries, peak, top, inverse):
     factor = load(inverse, 0)
     for entry in range(at, at + entries * wide, wide):
         store(out, entry, times(load(out, entry), factor))
-
-
-@as_machine_code
-def add_outer(
-    out, at, left, first, left_row, left_step, right, second, right_row, right_step, rows, columns, steps
-):
-    """`out[i, j] += sum_v total(left[i, v] right[j, v])` for numbers `out` (rows, columns), contiguous from `at` on."""
-    for i in range(0, rows, ROWS):
-        for j in range(0, columns, 2):
-            l, r, o = first + i * left_row, second + j * right_row, at + i * columns + j
-            c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = nothing(left)
-            for _ in range(steps):
-                r0, r1 = load(right, r), load(right, r + right_row)
-                l0, l1 = load(left, l), load(left, l + left_row)
-                c00, c01, c10, c11 = (
-                    fused(l0, r0, c00),
-                    fused(l0, r1, c01),
-                    fused(l1, r0, c10),
-                    fused(l1, r1, c11),
-                )
-                l2, l3 = load(left, l + 2 * left_row), load(left, l + 3 * left_row)
-                c20, c21, c30, c31 = (
-                    fused(l2, r0, c20),
-                    fused(l2, r1, c21),
-                    fused(l3, r0, c30),
-                    fused(l3, r1, c31),
-                )
-                l += left_step
-                r += right_step
-            _add_totals(out, o, c00, c01)
-            _add_totals(out, o + columns, c10, c11)
-            _add_totals(out, o + 2 * columns, c20, c21)
-            _add_totals(out, o + 3 * columns, c30, c31)
-
-
-@as_machine_code
-def _add_totals(out, at, one, other):
-    out[at] += total(one)
-    out[at + 1] += total(other)
