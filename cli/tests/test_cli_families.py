@@ -129,7 +129,7 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     assert model.labels == ReadLabels(3.0)
     fine = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", "gan.labels=judged"]), DIGITS)
     assert (type(fine.critic), type(fine.generator[0])) == (FineCritic, ConvDecoder)
-    assert fine.labels == JudgedLabels(distance=0.25 * 8)  # of images of 64 pixels
+    assert fine.labels == JudgedLabels(distance=0.06 * 8)  # of images of 64 pixels
     bounded = build_family(
         resolve("digits", [*PLAYED, "gan.labels=judged", "gan.game=nonsaturating"]), DIGITS
     )

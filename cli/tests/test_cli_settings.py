@@ -97,6 +97,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["model.attribute_lead=0.5"], "model.attribute_lead = 0.5"),
         (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
         (["gan.compares=true", *GAN], "only the fine critic compares"),
+        (["gan.label_distance=0.1", *GAN], "only labels that are judged in wgan-gp have a distance"),
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
         (
             ["gan.labels=judged", "gan.norm=channel", *GAN],

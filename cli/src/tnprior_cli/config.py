@@ -160,6 +160,13 @@ class GanSection(Section):
     label_weight: Annotated[
         Weight, Field(description="of labels that are read, in units of the critic's score")
     ] = 1.0
+    label_distance: Annotated[
+        Positive,
+        Field(
+            description="of two labels that are judged in wgan-gp, by that of a black and a white image: about as far "
+            "as a label changes an image"
+        ),
+    ] = 0.06
     penalty: Annotated[
         Weight | None,
         Field(description="weight of the gradient penalty; none: 10 in wgan-gp, 0 in nonsaturating"),
@@ -274,6 +281,11 @@ class RunConfig(Section):
         if self.gan.labels == "judged" and self.gan.label_weight != 1:
             raise ValueError(
                 "labels that are judged with their objects have no weight; leave gan.label_weight 1"
+            )
+        judged = self.gan.labels == "judged" and self.gan.game == "wgan-gp"
+        if self.gan.label_distance != 0.06 and not judged:
+            raise ValueError(
+                "only labels that are judged in wgan-gp have a distance; leave gan.label_distance 0.06"
             )
         if self.gan.labels == "judged" and self.gan.norm == "channel" and self.gan.game == "wgan-gp":
             raise ValueError(

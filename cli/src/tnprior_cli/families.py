@@ -54,10 +54,6 @@ from tnprior_models import Gaussian as GaussianPixels
 SLOPE = 2.0
 """Gradients with respect to images in [0, 1] are twice those in [-1, 1], where penalties are usually counted."""
 
-LABEL_DISTANCE = 0.25
-"""Of two labels, by that of a black and a white image: of drawn faces 13.9, so that two one-hot rows lie 19.6 apart,
-where one label changes an image by 2.9 (smiling) to 10.7 (blond) on the mean, 17.5 at most."""
-
 
 def build_family(config: RunConfig, objects: Objects) -> nn.Module:
     """The model of a configuration, initialised from torch's global generator and the configuration's seed.
@@ -155,7 +151,9 @@ def _label_game(config: RunConfig, objects: Objects) -> LabelGame:
     if config.gan.labels == "read":
         return ReadLabels(config.gan.label_weight)
     largest = math.prod(objects.shape) ** 0.5  # between two images with pixels in [0, 1]
-    return JudgedLabels(distance=LABEL_DISTANCE * largest if config.gan.game == "wgan-gp" else None)
+    return JudgedLabels(
+        distance=config.gan.label_distance * largest if config.gan.game == "wgan-gp" else None
+    )
 
 
 def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:
