@@ -21,6 +21,7 @@ from tnprior_core import (
     compiled,
     scratch,
 )
+from tnprior_core.contract import log_mass
 from tnprior_core.noise import BLOCK, draw_noise
 
 CPU = torch.device("cpu")
@@ -113,6 +114,33 @@ def test_without_numba_tensors_do_the_work(monkeypatch):
         assert compiled.kernels(CPU) is None
     with pytest.raises(ImportError), compiled.machine_code(True):
         pass
+
+
+@pytest.mark.parametrize(
+    ("closed", "batch", "rank", "taken"),
+    [
+        (True, 64, 16, "Packed"),
+        (True, 4, 16, "Folded"),
+        (False, 512, 16, "Packed"),
+        (False, 512, 52, "Folded"),
+    ],
+)
+def test_large_densities_take_the_loops_whatever_was_done_before(closed, batch, rank, taken):
+    rows = [torch.rand(batch, 4, requires_grad=True) for _ in range(30)]
+    cores = [torch.rand(4, rank, rank) for _ in range(30)]
+    for _ in range(2):
+        assert taken in log_mass(rows, cores, closed=closed).grad_fn.name()
+    halves = log_mass([row.half() for row in rows], [core.half() for core in cores], closed=closed)
+    assert "Folded" in halves.grad_fn.name()
+
+
+def test_large_densities_do_without_numba(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for name in ("chain_loops", "machine"):
+        monkeypatch.delitem(sys.modules, f"tnprior_core.{name}", raising=False)
+    monkeypatch.setattr(compiled, "_chain_loops", compiled._chain_loops.__wrapped__)
+    rows, cores = [torch.rand(64, 4, requires_grad=True)] * 30, [torch.rand(4, 16, 16)] * 30
+    assert "Folded" in log_mass(rows, cores, closed=True).grad_fn.name()
 
 
 @pytest.mark.parametrize("fast", [False, True])

@@ -86,6 +86,18 @@ def test_value_and_gradients_match_autograd_of_a_naive_scan(closed, shared):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_threads_add_up_to_the_same_bits_every_time(closed, threads):
+    threads(2)
+    rows, cores = random_network(closed, batch=90, rank=6, sites=9, dtype=torch.float32)
+    found = [
+        torch.autograd.grad(log_mass(rows, cores, closed=closed).sum(), [*rows, *cores]) for _ in range(3)
+    ]
+    assert all(
+        torch.equal(one, other) for grads in found[1:] for one, other in zip(found[0], grads, strict=True)
+    )
+
+
 @given(
     closed=st.booleans(),
     batch=st.sampled_from([1, 3, 4, 7, 8, 9, 16, 17, 41, 90]),
@@ -260,7 +272,11 @@ def test_impossible_evidence_is_minus_infinity_with_zero_gradients(closed):
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_empty_batch(closed):
     rows, cores = random_network(closed, batch=0)
-    assert log_mass(rows, cores, closed=closed).shape == (0,)
+    found = log_mass(rows, cores, closed=closed)
+    assert found.shape == (0,)
+    found.sum().backward()
+    assert all(row.grad.shape == row.shape for row in rows)
+    assert not any(core.grad.any() for core in cores)
 
 
 @given(st.lists(st.floats(0, 2.0**100, width=32), min_size=1, max_size=6))

@@ -16,9 +16,18 @@ import numpy
 
 from tnprior_core.machine import as_machine_code
 from tnprior_core.tiles import ROWS, add_outer, divide, examples, multiply, sums
-from tnprior_core.vectors import fused, largest, load, nothing, plus, store, times
+from tnprior_core.vectors import BYTES, fused, largest, load, nothing, plus, store, times
 
-__all__ = ["SEGMENT", "WORK", "ring_backward", "ring_forward", "train_backward", "train_forward"]
+__all__ = [
+    "BYTES",
+    "ROWS",
+    "SEGMENT",
+    "WORK",
+    "ring_backward",
+    "ring_forward",
+    "train_backward",
+    "train_forward",
+]
 
 _PIECE = 5
 """Pairs of vectors that go from site to site together, and share what is read of a core; 64 examples and a total."""
@@ -82,7 +91,7 @@ def ring_backward(chain, gradients, first, last):
                 if gradients.row_wanted[site] or gradients.core_wanted[site]:
                     for vector in range(vectors):
                         left, right = ((site - segment) * vectors + vector) * size, now + vector * size
-                        multiply(
+                        multiply(  # its largest entry is of no use, and slopes are written afterwards
                             environments, vector * size, messages, left, wide, rank * wide,
                             rights, right, wide, rank * wide, rank, slope, 0,
                         )  # fmt: skip
@@ -113,11 +122,8 @@ def _ring_messages(chain, site, end, begin, vectors, messages, transfer):
         for vector in range(vectors):
             if vector % 2 == 0:
                 _transfers(chain, here, begin + vector // 2, transfer)
-            before, top = (
-                ((here - site) * vectors + vector) * size,
-                here * chain.width + (2 * begin + vector) * wide,
-            )
-            after = before + vectors * size
+            before = ((here - site) * vectors + vector) * size
+            after, top = before + vectors * size, here * chain.width + (2 * begin + vector) * wide
             chain.peaks[top : top + wide] = 0
             multiply(
                 messages, after, messages, before, rank * wide, wide,

@@ -15,16 +15,14 @@ __all__ = ["array", "chain_loops", "draws_ahead", "kernels", "machine_code"]
 
 _WORTH_COMPILING = 1 << 24
 """Values, half a second without machine code: about as long as numba takes to be imported, so little is lost."""
-
-
 _WORTH_VECTORS = 1 << 23
-"""Multiplications of a density from which on a training of a minute gains more than its import and compilation take."""
+"""Multiplications of a density: 7 million take a millisecond less than without, and the import half a second."""
 
 
 class _Process:
     """What this process has drawn so far, and the module of loops once they are worth having."""
 
-    vectors: bool | None = None  # whatever the size
+    vectors: bool | None = None  # whether densities use theirs; None: by their size
     drawn = 0
     decided = False
     loops: ModuleType | None = None
@@ -49,10 +47,7 @@ def draws_ahead(values: int, device: torch.device) -> None:
     _Process.drawn += values
     if not _Process.decided and _Process.drawn >= _WORTH_COMPILING:
         _Process.decided = True
-        try:
-            _Process.loops = _loops()
-        except ImportError:  # numba is an extra, and may be at odds with the installed numpy
-            _Process.loops = None
+        _Process.loops = _installed("tnprior_core.kernels")
 
 
 def chain_loops(multiplications: int, device: torch.device) -> ModuleType | None:
@@ -80,8 +75,9 @@ def machine_code(wanted: bool) -> Iterator[None]:
     ...     kernels(torch.device("cpu")) is None
     True
     """
+    loops = importlib.import_module("tnprior_core.kernels") if wanted else None
     before = _Process.decided, _Process.loops, _Process.vectors
-    _Process.decided, _Process.loops, _Process.vectors = True, _loops() if wanted else None, wanted
+    _Process.decided, _Process.loops, _Process.vectors = True, loops, wanted
     try:
         yield
     finally:
@@ -97,13 +93,13 @@ def array(tensor: torch.Tensor) -> Any:
     return tensor.detach().numpy()
 
 
-def _loops() -> ModuleType:
-    return importlib.import_module("tnprior_core.kernels")
-
-
 @cache
 def _chain_loops() -> ModuleType | None:
+    return _installed("tnprior_core.chain_loops")
+
+
+def _installed(name: str) -> ModuleType | None:
     try:
-        return importlib.import_module("tnprior_core.chain_loops")
-    except ImportError:
+        return importlib.import_module(name)
+    except ImportError:  # numba is an extra, and may be at odds with the installed numpy
         return None

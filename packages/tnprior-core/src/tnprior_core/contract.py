@@ -27,7 +27,7 @@ from tnprior_core.packed import packed_log_mass
 __all__ = ["log_mass", "opening", "transfer"]
 
 _LONG_MESSAGE = 48
-"""Rank of a train from which on a library's products of wide matrices are faster than the loops."""
+"""Largest rank of a train for loops: at 40 they take four fifths of a library's time, at 64 a tenth more."""
 
 
 def log_mass(rows: Sequence[Tensor], cores: Sequence[Tensor], *, closed: bool) -> Tensor:

@@ -1,7 +1,7 @@
 """The chain contracted by machine code: each thread takes a share of the batch through all sites and back.
 
-Several examples are one vector of the processor, so every entry of a message is a vector, and the products of the small
-matrices of a ring take half of what a batch of them takes in a library. Where a message from the right meets one from
+Several examples are one vector of the processor, so every entry of a message is a vector, and products of matrices of
+rank 20 take half of what a batch of them takes in a library. Where a message from the right meets one from
 the left, with `L` and `R` for the two and `F` for the mass,
 
     d log F / d w[s] = <L, Q[s] R> / F        d log F / d Q[s] = w[s] L^T R^T / F.
@@ -26,11 +26,6 @@ from tnprior_core.parts import in_threads, shares
 from tnprior_core.scratch import Loan, empty, lent
 
 __all__ = ["Chain", "Gradients", "packed_log_mass"]
-
-_ROWS = 4
-"""What ranks and numbers of components are filled up to multiples of, with zeros."""
-_BYTES = 32
-"""Bytes of a vector."""
 
 
 def packed_log_mass(
@@ -94,12 +89,12 @@ class Gradients(NamedTuple):
 class _Layout:
     """Where the sites are in packed rows (S, width) and cores (S, m, m)."""
 
-    def __init__(self, rows: Sequence[Tensor], cores: Sequence[Tensor]) -> None:
+    def __init__(self, loops: ModuleType, rows: Sequence[Tensor], cores: Sequence[Tensor]) -> None:
         self.shapes, self.batch = [core.shape for core in cores], len(rows[0])
-        self.rank = _filled(max(max(shape[1:]) for shape in self.shapes), _ROWS)
-        self.vector = _BYTES // rows[0].element_size()
+        self.rank = _filled(max(max(shape[1:]) for shape in self.shapes), loops.ROWS)
+        self.vector = loops.BYTES // rows[0].element_size()
         self.width = _filled(self.batch, 2 * self.vector)
-        self.filled = [_filled(shape[0], _ROWS) for shape in self.shapes]
+        self.filled = [_filled(shape[0], loops.ROWS) for shape in self.shapes]
         self.regular = len(set(self.shapes)) == 1
 
     def pack(self, rows: Sequence[Tensor], cores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -108,9 +103,9 @@ class _Layout:
             rows[0].new_empty(sum(self.filled), self.width),
             cores[0].new_empty(sum(self.filled), self.rank, self.rank),
         )
-        self._clear(*packed)
-        for views, tensors in ((self.rows(packed[0]), rows), (self.cores(packed[1]), cores)):
-            torch._foreach_copy_(list(views), list(tensors))
+        for whole, views, tensors in zip(packed, (self.rows, self.cores), (rows, cores), strict=True):
+            array(whole)[:] = 0  # what fills up
+            torch._foreach_copy_(list(views(whole)), list(tensors))
         return packed
 
     def rows(self, packed: Tensor) -> Sequence[Tensor]:
@@ -138,15 +133,6 @@ class _Layout:
         parts = shares(pairs, least=1, most=max(pairs, 1), grain=1, device=torch.device("cpu"))
         return [slice(pairs - part.stop, pairs - part.start) for part in reversed(parts)]
 
-    def _clear(self, rows: Tensor, cores: Tensor) -> None:
-        """Write zeros where nothing else will be."""
-        array(rows)[:, self.batch :] = 0
-        if not self.regular or self.shapes[0][1:] != cores.shape[1:]:
-            array(rows)[:], array(cores)[:] = 0, 0
-        elif self.filled[0] > self.shapes[0][0]:
-            for tensor in (rows, cores):
-                array(tensor.unflatten(0, (len(self.shapes), -1)))[:, self.shapes[0][0] :] = 0
-
     def _sites(self, packed: Tensor, axis: int) -> Sequence[Tensor]:
         if self.regular:
             parts = packed.unflatten(axis, (len(self.shapes), -1))
@@ -167,7 +153,7 @@ class _Packed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loops: ModuleType, closed: bool, recorded: bool, *tensors: Tensor) -> Tensor:
         sites = len(tensors) // 2
-        layout = _Layout(tensors[:sites], tensors[sites:])
+        layout = _Layout(loops, tensors[:sites], tensors[sites:])
         rows, cores = layout.pack(tensors[:sites], tensors[sites:])
         kept = (-(-sites // loops.SEGMENT), layout.rank**2) if closed else (sites, layout.rank)
         loan = Loan((kept[0], layout.width * kept[1]) if recorded else (0,), rows)
@@ -193,30 +179,30 @@ class _Packed(torch.autograd.Function):
         rows, cores, kept, peaks = ctx.saved_tensors
         layout, loops, needed = ctx.layout, ctx.loops, ctx.needs_input_grad[3:]
         chain, parts = layout.chain(rows, cores, kept, peaks), layout.shares()
-        row_grads, core_grads = torch.empty_like(rows), torch.empty_like(cores)
-        others = Loan((max(len(parts) - 1, 0), *cores.shape), cores)
-        core_grads_of = dict(zip([part.start for part in parts], [core_grads, *others.tensor], strict=True))
+        row_wanted, core_wanted = numpy.array(needed).reshape(2, -1)
+        # Of posteriors, say, no core wants a gradient.
+        size = len(cores) if core_wanted.any() else 0
+        row_grads, core_grads = torch.empty_like(rows), Loan((len(parts), size, *cores.shape[1:]), cores)
+        own = {part.start: grads for part, grads in zip(parts, core_grads.tensor, strict=True)}
         weights = grad.new_zeros(layout.width)
         weights[: layout.batch] = grad
-        row_wanted, core_wanted = numpy.array(needed).reshape(2, -1)
         walk = loops.ring_backward if ctx.closed else loops.train_backward
 
         def share(part: slice) -> None:
-            found = _flat(row_grads), _flat(core_grads_of[part.start])
+            found = _flat(row_grads), _flat(own[part.start])
             with _work(loops, chain, ctx.closed) as mine:
                 walk(mine, Gradients(_flat(weights), row_wanted, core_wanted, *found), part.start, part.stop)
 
         in_threads(share, parts, rows.device)
-        for other in others.tensor:
-            numpy.add(array(core_grads), array(other), out=array(core_grads))
-        grads = [*layout.rows(row_grads), *layout.cores(core_grads)]
-        return None, None, None, *(x if want else None for x, want in zip(grads, needed, strict=True))
+        summed = torch.from_numpy(array(core_grads.tensor).sum(0))
+        found = [*layout.rows(row_grads), *(layout.cores(summed) if size else [None] * len(core_wanted))]
+        return None, None, None, *(x if want else None for x, want in zip(found, needed, strict=True))
 
 
 @contextmanager
 def _work(loops: ModuleType, chain: Chain, closed: bool) -> Iterator[Chain]:
     """The chain with memory for a share of a ring, lent until the end."""
-    size = loops.WORK * chain.rank**2 * _BYTES // chain.rows.itemsize if closed else 0
+    size = loops.WORK * chain.rank**2 * loops.BYTES // chain.rows.itemsize if closed else 0
     with lent():
         memory = empty("walk", (size,), torch.from_numpy(chain.rows).dtype, torch.device("cpu"))
         yield chain._replace(work=array(memory))
