@@ -37,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     device, modes = config.getoption("device"), ExitStack()
     wanted = config.getoption("simulated") or (device and torch.device(device).type == "cuda")
-    if wanted and not torch.cuda.is_available():
+    if torch.cuda.is_available():  # whose convolutions by default round to TF32 and add in any order
+        torch.backends.cudnn.set_flags(_deterministic=True, _allow_tf32=False)
+    elif wanted:
         modes.enter_context(simulated_cuda())
     if device:
         modes.enter_context(DefaultDevice(device))

@@ -93,3 +93,28 @@ def test_gradients_cross_the_border():
     (x.cuda() * torch.tensor([3.0, 4.0], device="cuda")).cpu().sum().backward()
     assert x.grad.tolist() == [3, 4]
     assert not x.grad.is_cuda
+
+
+def test_it_draws_from_a_stream_of_its_own():
+    torch.manual_seed(0)
+    here, there = torch.rand(3), torch.rand(3, device="cuda")
+    assert not torch.equal(here, there.cpu())
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(3, device="cuda"), there)
+    assert torch.equal(torch.rand(3), here)
+    state = torch.cuda.get_rng_state()
+    drawn = [torch.randn_like(there), torch.empty(2, device="cuda").exponential_(), nn.Dropout()(there)]
+    after = torch.rand(3)
+    torch.cuda.set_rng_state(state)
+    again = [torch.randn_like(there), torch.empty(2, device="cuda").exponential_(), nn.Dropout()(there)]
+    assert all(torch.equal(one, other) for one, other in zip(drawn, again, strict=True))
+    torch.manual_seed(0)
+    torch.rand(3)
+    assert torch.equal(torch.rand(3), after)
+
+
+def test_nobody_reads_a_copy_before_it_is_there():
+    there = torch.ones(3, device="cuda")
+    with pytest.raises(RuntimeError, match="non_blocking"):
+        there.to("cpu", non_blocking=True)
+    assert torch.ones(3).to("cuda", non_blocking=True).is_cuda

@@ -1,8 +1,10 @@
 """A CUDA device for machines that have none: its tensors compute on the CPU and keep the rules of a device.
 
 What a real device refuses is refused here: operands on two devices, a generator of the CPU, numpy's view of its
-memory. What only hardware has does not show: its kernels, its speed, its rounding. Tests marked `gpu` run on it where
-there is no CUDA device, and any test with `pytest --device cuda`.
+memory. So is what it lets pass and punishes later, a copy to the CPU that nobody waits for. Its random numbers come
+from a stream of its own, and a seed starts it elsewhere than the CPU's. What only hardware has does not show: its
+kernels, its speed, its rounding. Tests marked `gpu` run on it where there is no CUDA device, and any test with
+`pytest --device cuda`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ _INDEXED = {
 }
 """What takes indices from the CPU, too, and which argument they are."""
 _REAL_PARSE = torch._C._nn._parse_to
+_RANDOM = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal}
+_OTHER_SEED = 0x5DEECE66D
 _state = threading.local()
 
 
@@ -130,7 +134,8 @@ class Far(torch.Tensor):
         if here.get("device") is not None:
             # Of torch's own making: it takes these tensors for the CPU's. What a caller wants moved, `_to` moves.
             here["device"] = _HERE
-        result = func(*[_each(held, value) for value in args], **here)
+        with _own_stream() if torch.Tag.nondeterministic_seeded in func.tags else contextlib.nullcontext():
+            result = func(*[_each(held, value) for value in args], **here)
         if name == "aten::copy_" and not isinstance(args[0], Far):
             return args[0]
         return _each(lambda leaf: given[id(leaf)] if id(leaf) in given else _far(leaf), result)
@@ -181,6 +186,29 @@ def _inside() -> Iterator[None]:
         _state.inside = before
 
 
+class _Stream:
+    """The random stream of the device."""
+
+    generator = torch.Generator(device="cpu")
+
+    @classmethod
+    def seed(cls, seed: int) -> None:
+        """Start from other numbers than the CPU's do, as its kernels draw others."""
+        cls.generator.manual_seed(int(seed) % 2**63 ^ _OTHER_SEED)
+
+
+@contextlib.contextmanager
+def _own_stream() -> Iterator[None]:
+    """What is drawn within is drawn from the stream of the device."""
+    before = torch.default_generator.get_state()
+    torch.default_generator.set_state(_Stream.generator.get_state())
+    try:
+        yield
+    finally:
+        _Stream.generator.set_state(torch.default_generator.get_state())
+        torch.default_generator.set_state(before)
+
+
 class _Factories(TorchDispatchMode):
     """Tensors that torch makes inside an operation on the device are of the device."""
 
@@ -206,7 +234,8 @@ class _Placement(TorchFunctionMode):
             generator = kwargs.get("generator")
             if generator is not None:
                 raise RuntimeError(f"expected a generator of {THERE}, received one of {generator.device}")
-            return _each(_far_alike, func(*args, **{**kwargs, "device": _HERE}))
+            with _own_stream() if func in _RANDOM else contextlib.nullcontext():
+                return _each(_far_alike, func(*args, **{**kwargs, "device": _HERE}))
         return func(*args, **kwargs)
 
 
@@ -233,9 +262,13 @@ def _to(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             place, kwargs = arg.device, {**kwargs, "dtype": arg.dtype}
         else:
             rest.append(arg)
-    kwargs.pop("non_blocking", None)
+    hurried = kwargs.pop("non_blocking", False) or any(arg is True for arg in rest)
     rest = [arg for arg in rest if not isinstance(arg, bool)]
     there = isinstance(tensor, Far) if place is None else torch.device(place).type == "cuda"
+    if hurried and isinstance(tensor, Far) and not there:
+        raise RuntimeError(
+            "a copy to the CPU that nobody waits for (non_blocking) may be read before it is there"
+        )
     if there != isinstance(tensor, Far):
         tensor = _Send.apply(tensor) if there else _Fetch.apply(tensor)
         kwargs.pop("copy", None)
@@ -322,14 +355,14 @@ _DEVICE = {
     "memory_allocated": lambda _=None: 0,
     "max_memory_allocated": lambda _=None: 0,
     "reset_peak_memory_stats": lambda _=None: None,
-    "get_rng_state": lambda _=None: torch.get_rng_state(),
-    "set_rng_state": lambda state, _=None: torch.set_rng_state(state),
-    "manual_seed": torch.default_generator.manual_seed,
-    "manual_seed_all": torch.default_generator.manual_seed,
+    "get_rng_state": lambda _=None: _Stream.generator.get_state(),
+    "set_rng_state": lambda state, _=None: _Stream.generator.set_state(state),
+    "manual_seed": _Stream.seed,
+    "manual_seed_all": _Stream.seed,
     "is_bf16_supported": lambda *_, **__: True,
     "is_current_stream_capturing": lambda: False,
 }
-"""What `torch.cuda` answers: the device's own stream of random numbers is the CPU's."""
+"""What `torch.cuda` answers."""
 
 
 @contextlib.contextmanager

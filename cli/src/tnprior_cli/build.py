@@ -33,8 +33,8 @@ def build_data(config: DataSection, split: str) -> Dataset:
 
 def build_model(config: RunConfig, objects: Objects) -> nn.Module:
     """The model of a configuration for such objects, freshly initialised from the configuration's seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
         return build_family(matched(config, objects), objects)
 
 

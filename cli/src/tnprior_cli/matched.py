@@ -44,7 +44,7 @@ def matched(config: RunConfig, objects: Objects) -> RunConfig:
 
 def parameter_count(config: RunConfig, objects: Objects) -> int:
     """Parameters of the model of a configuration, prior included."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         return sum(p.numel() for p in build_family(config, objects).parameters())
 
 

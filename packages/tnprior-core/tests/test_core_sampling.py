@@ -225,7 +225,9 @@ def test_impossible_states_are_never_drawn_even_at_the_ends_of_the_unit_interval
     level = torch.tensor([0.0, 1 - 2.0**-24, 0.75, 0.74])
     row = torch.tensor([0, 1, 0, 1], dtype=torch.int32)
     assert look_up(table, row, level).tolist() == [1, 3, 3, 1]
-    assert pick(table.new_tensor([[0.0, 1.0, 0.0]]), torch.tensor([0.0])).tolist() == [1]
+    ends = table.new_tensor([[0.0, 1.0, 0.0], [0.0, 1 + 2.0**-22, 0.0]])
+    assert pick(ends, torch.tensor([0.0, 0.0])).tolist() == [1, 1]
+    assert pick(ends, torch.tensor([1 - 2.0**-24, 1 - 2.0**-24])).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("outcomes", [1, 2, 3, 9, 11, 20, 33])

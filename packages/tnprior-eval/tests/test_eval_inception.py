@@ -33,8 +33,8 @@ def weights(tmp_path_factory):
     buffer = io.BytesIO()
     torch.save({}, buffer)
     buffer.seek(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
         network = Blank("inception-v3-compat", ["2048"], feature_extractor_weights_path=buffer)
     save_file(network.state_dict(), folder / "weights.safetensors")
     torch.save(network.state_dict(), folder / module.FILE)

@@ -191,8 +191,10 @@ def test_a_sample_is_the_same_whatever_request_it_is_part_of(make_sampler):
     whole = model.sample(150, {"digit": "b"}, seed=5)
     for first, n in ((0, 1), (63, 2), (100, 50), (149, 1)):
         part = model.sample(n, {"digit": "b"}, seed=5, first=first)
-        assert torch.equal(part.values, whole.values[first : first + n])
-        assert torch.equal(part.x, whole.x[first : first + n])
+        # To the bit, but where products of networks in a prior may round by the size of the batch.
+        near = 0.0 if whole.values.device.type == "cpu" else 1e-12
+        for found, expected in ((part.values, whole.values), (part.x, whole.x)):
+            torch.testing.assert_close(found, expected[first : first + n], rtol=near, atol=near)
 
 
 def test_samples_obey_the_condition_and_report_its_probability(make_sampler):

@@ -45,7 +45,7 @@ def reinitialise(run):
     """A refit that draws random numbers."""
     weight = run.model.critic.weight
     with torch.no_grad():
-        weight.copy_(torch.randn(weight.shape))
+        weight.copy_(torch.randn_like(weight))
     return [weight]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tnprior_cli.build import pick_device
 from tnprior_cli.evaluation.subject import Subject
 from tnprior_eval import (
     BoundResult,
@@ -35,7 +36,8 @@ def _bounds(subject: Subject, kinds: Sequence[bool]) -> list[BoundResult]:
     """Bounds with labels or without, as each of the kinds says, by the same samples."""
     metrics = [_metric(subject, labelled=labelled) for labelled in kinds]
     k = subject.effort.k
-    with torch.random.fork_rng(), torch.no_grad():
+    place = pick_device(subject.device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(subject.effort.seed)
         for _, (x, codes, observed) in subject.labelled_test_pieces(subject.effort.bounded):
             tables = [(codes, observed if labelled else torch.zeros_like(observed)) for labelled in kinds]

@@ -71,7 +71,7 @@ def _rebuild(
     if not isinstance(config, dict) or not isinstance(record, dict):
         raise TypeError("expected objects under config and record")
     lists = {"names": tuple(config["names"]), "label_counts": tuple(config["label_counts"])}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         classifier = Classifier(ClassifierConfig(**(config | lists)))
     classifier.load_state_dict(tensors)
     settings = TrainingSettings(**record["settings"])

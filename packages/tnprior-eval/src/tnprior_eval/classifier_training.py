@@ -190,8 +190,10 @@ def _parts(
 
 def _fresh(x: Tensor, config: ClassifierConfig, seed: int) -> Classifier:
     """A classifier with seeded weights that scales its input by mean and deviation of these images."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(
+            seed
+        )  # `torch.manual_seed` would seed every device's generator, too
         classifier = Classifier(config)
     pixels = x[:10_000].float()
     classifier.mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True)[0])

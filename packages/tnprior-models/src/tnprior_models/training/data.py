@@ -72,21 +72,20 @@ class TensorData:
         return len(self.x)
 
     def near(self, device: torch.device) -> "TensorData":
-        """The same data on `device` if it fits comfortably, else where it is, pinned for fast copies."""
-        if device.type != "cuda" or self.x.device == device:
+        """The same data on `device` if it is a CUDA device and they fit comfortably, else where they are."""
+        if device.type != "cuda" or self.x.is_cuda:
             return self
         tensors = (self.x, self.codes, self.observed)
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         free, _ = torch.cuda.mem_get_info(device)
-        if size <= _SHARE_OF_FREE_MEMORY * free:
-            return TensorData(*(tensor.to(device) for tensor in tensors))
-        return TensorData(*(tensor.pin_memory() for tensor in tensors))
+        if size > _SHARE_OF_FREE_MEMORY * free:
+            return self
+        return TensorData(*(tensor.to(device) for tensor in tensors))
 
     def batch(self, indices: Tensor, device: torch.device) -> Batch:
         """The examples `indices` (B,) on `device`; uint8 objects scaled to [0, 1]."""
         x, codes, observed = (
-            tensor[indices.to(tensor.device)].to(device, non_blocking=True)
-            for tensor in (self.x, self.codes, self.observed)
+            tensor[indices.to(tensor.device)].to(device) for tensor in (self.x, self.codes, self.observed)
         )
         if x.dtype == torch.uint8:
             x = x.to(torch.get_default_dtype()) / 255
