@@ -130,6 +130,8 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     fine = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", "gan.labels=judged"]), DIGITS)
     assert (type(fine.critic), type(fine.generator[0])) == (FineCritic, ConvDecoder)
     assert fine.labels == JudgedLabels(distance=0.06 * 8)  # of images of 64 pixels
+    matched = [*PLAYED, "gan.labels=judged", "gan.matched=true", "gan.label_distance=none"]
+    assert build_family(resolve("digits", matched), DIGITS).labels == JudgedLabels(matched=True)
     bounded = build_family(
         resolve("digits", [*PLAYED, "gan.labels=judged", "gan.game=nonsaturating"]), DIGITS
     )

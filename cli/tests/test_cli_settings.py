@@ -98,6 +98,8 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["gan.networks=fine", "gan.doubling=shuffled", *GAN], "the fine networks double images in one way"),
         (["gan.compares=true", *GAN], "only the fine critic compares"),
         (["gan.label_distance=0.1", *GAN], "only labels that are judged in wgan-gp have a distance"),
+        (["gan.labels=judged", "gan.label_distance=none", *GAN], "or gan.matched to true"),
+        (["gan.matched=true", *GAN], "only labels that are judged are matched"),
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
         (
             ["gan.labels=judged", "gan.norm=channel", *GAN],

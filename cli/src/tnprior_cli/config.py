@@ -161,12 +161,18 @@ class GanSection(Section):
         Weight, Field(description="of labels that are read, in units of the critic's score")
     ] = 1.0
     label_distance: Annotated[
-        Positive,
+        Positive | None,
         Field(
             description="of two labels that are judged in wgan-gp, by that of a black and a white image: about as far "
-            "as a label changes an image"
+            "as a label changes an image; none: the slope along labels is free, which needs gan.matched"
         ),
     ] = 0.06
+    matched: Annotated[
+        bool,
+        Field(
+            description="whether labels are judged in objects that are generated for those of the real ones"
+        ),
+    ] = False
     penalty: Annotated[
         Weight | None,
         Field(description="weight of the gradient penalty; none: 10 in wgan-gp, 0 in nonsaturating"),
@@ -286,6 +292,15 @@ class RunConfig(Section):
         if self.gan.label_distance != 0.06 and not judged:
             raise ValueError(
                 "only labels that are judged in wgan-gp have a distance; leave gan.label_distance 0.06"
+            )
+        if judged and self.gan.label_distance is None and not self.gan.matched:
+            raise ValueError(
+                "wgan-gp judges labels at a distance or in objects generated for them; set gan.label_distance to a "
+                "number or gan.matched to true"
+            )
+        if self.gan.matched and self.gan.labels != "judged":
+            raise ValueError(
+                "only labels that are judged are matched; set gan.labels to judged or gan.matched to false"
             )
         if self.gan.labels == "judged" and self.gan.norm == "channel" and self.gan.game == "wgan-gp":
             raise ValueError(

@@ -150,10 +150,9 @@ def _gan(config: RunConfig, objects: Objects) -> ImplicitModel:
 def _label_game(config: RunConfig, objects: Objects) -> LabelGame:
     if config.gan.labels == "read":
         return ReadLabels(config.gan.label_weight)
+    distance = config.gan.label_distance if config.gan.game == "wgan-gp" else None
     largest = math.prod(objects.shape) ** 0.5  # between two images with pixels in [0, 1]
-    return JudgedLabels(
-        distance=config.gan.label_distance * largest if config.gan.game == "wgan-gp" else None
-    )
+    return JudgedLabels(distance=None if distance is None else distance * largest, matched=config.gan.matched)
 
 
 def _trip_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Module]:

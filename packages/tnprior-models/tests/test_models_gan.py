@@ -159,7 +159,11 @@ def test_the_label_terms_are_likelihoods_of_observed_labels():
     torch.testing.assert_close(evidence, p.log_prob(values, observed=mask).mean())
 
 
-@pytest.mark.parametrize("labels", [ReadLabels(), JudgedLabels(), JudgedLabels(distance=2.0)], ids=str)
+@pytest.mark.parametrize(
+    "labels",
+    [ReadLabels(), JudgedLabels(), JudgedLabels(distance=2.0), JudgedLabels(matched=True)],
+    ids=str,
+)
 def test_unobserved_slots_may_hold_anything(labels):
     gan, (x, codes, observed) = labelled(labels=labels), batch()
     garbage = torch.where(observed, codes, torch.tensor(-99))

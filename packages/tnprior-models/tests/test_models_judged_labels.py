@@ -63,6 +63,24 @@ def test_labels_may_be_judged_together_with_their_objects():
         torch.testing.assert_close(cost, -log(judged_score(gan, fake, drawn, everything)).mean())
 
 
+def drawn_for(gan, codes, observed):
+    """Site values of the prior given the observed labels: hat, three latents, digit."""
+    values = torch.cat([codes[:, :1], torch.zeros(len(codes), D), codes[:, 1:]], 1).float()
+    known = torch.zeros_like(values, dtype=torch.bool)
+    known[:, [0, -1]] = observed
+    return gan.prior().observe(values, observed=known).sample((1,))[0]
+
+
+def test_labels_may_be_judged_in_objects_that_are_generated_for_them():
+    gan, (x, codes, observed) = labelled(labels=JudgedLabels(matched=True)), batch()
+    torch.manual_seed(3)
+    found = gan.critic_loss((x, codes, observed))
+    torch.manual_seed(3)
+    fake = gan.decode_values(drawn_for(gan, codes, observed))
+    scores = [judged_score(gan, objects, codes, observed).mean() for objects in (x, fake)]
+    torch.testing.assert_close(found["loss"] - found["penalty"], scores[1] - scores[0])
+
+
 class Linear(nn.Module):
     """A critic with one slope everywhere, and logits that are the same for all objects."""
 
@@ -104,11 +122,13 @@ def test_pairs_have_the_score_of_their_objects_and_labels():
     torch.testing.assert_close(found, judged_score(gan, x, codes, observed))
 
 
-@pytest.mark.parametrize("distance", [None, 1.0])
-def test_labels_that_are_drawn_too_often_bring_a_critic_no_endless_gain(distance):
+@pytest.mark.parametrize(
+    "labels", [JudgedLabels(), JudgedLabels(distance=1.0), JudgedLabels(matched=True)], ids=str
+)
+def test_labels_that_are_drawn_too_often_bring_a_critic_no_endless_gain(labels):
     """Objects alike and labels that are not: a penalty on objects alone lets the score of a label fall for ever."""
     game = PenalizedWasserstein(learning_rate=0.1)
-    gan = labelled(game, labels=JudgedLabels(distance=distance))
+    gan = labelled(game, labels=labels)
     critic = gan.critic = Linear(torch.zeros(64), torch.zeros(LABELS), learns=True)
     x, codes, observed = torch.zeros(16, *SHAPE), torch.zeros(16, 2).long(), torch.ones(16, 2).bool()
     optimizer = game.critic_optimizer([critic.constants])
@@ -117,7 +137,40 @@ def test_labels_that_are_drawn_too_often_bring_a_critic_no_endless_gain(distance
         gan.critic_loss((x, codes, observed))["loss"].backward()
         optimizer.step()
     largest = critic.constants.detach().abs().max().item()
-    assert (largest < 1.5) == (distance is not None)
+    assert (largest < 1.5) == (labels != JudgedLabels())
+
+
+class Kept(nn.Module):
+    """A critic that remembers what it judged."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.detach())
+        return x.new_zeros(len(x), 1 + LABELS)
+
+
+def test_matched_objects_are_drawn_for_the_labels_of_the_real_ones():
+    """Means of p(z | y_ob), hat observed or hidden, against those of the objects: the generator shows its code."""
+    torch.manual_seed(0)
+    prior = TensorRingPrior(SITES, rank=3)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    gan, rows = GAN(nn.Identity(), Kept(), prior, NonSaturating(), labels=JudgedLabels(matched=True)), 20_000
+    codes = torch.tensor([1, 2]).repeat(rows, 1)
+    observed = torch.tensor([True, True]).repeat(rows, 1)
+    observed[: rows // 2, 0] = False
+    gan.critic_loss((torch.zeros(rows, D), codes, observed))
+    hidden, shown = gan.critic.seen[1].split(rows // 2)
+    for seen, given in ((hidden, {"digit": "c"}), (shown, {"hat": "yes", "digit": "c"})):
+        p = gan.prior().condition(given).marginal([site.name for site in LATENTS])
+        error = (p.covariance().diagonal() / len(seen)).sqrt()
+        assert ((seen.mean(0) - p.mean) / error).abs().max() < 5
+    means = [gan.prior().condition({"digit": label}).mean for label in "ac"]
+    assert (means[0] - means[1]).abs().max() > 0.05  # so that labels make a difference
 
 
 def test_labels_lie_some_way_apart():

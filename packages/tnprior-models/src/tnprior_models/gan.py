@@ -104,10 +104,9 @@ class GAN(ImplicitModel):
         x, codes, observed = batch
         self.layout.check(codes, observed)
         with torch.no_grad():
-            values = self.prior().sample((x.shape[0],))
-            fake = self.decode(self.layout.latents_of(values)).to(x.dtype)
+            z, fake_codes = self._opponents(codes, observed)
+            fake = self.decode(z).to(x.dtype)
         score, log_labels = self._judge(x, codes, observed)
-        fake_codes = self.layout.codes_of(values)
         fake_score, _ = self._judge(fake, fake_codes, observed)
         terms = {"real": score.mean(), "fake": fake_score.mean()}
         loss = self.game.critic_loss(score, fake_score)
@@ -139,9 +138,8 @@ class GAN(ImplicitModel):
         terms = {"cost": estimated.cost.mean()}
         loss = estimated.loss
         if self.rows is not None:
-            z = estimated.values.new_zeros(x.shape[0], self.layout.latent_size)
-            known = self.layout.mask(z, observed) & self._is_label
-            terms["log_evidence"] = distribution.log_prob(self.layout.join(z, codes), observed=known).mean()
+            table, known = self._labels_alone(codes, observed)
+            terms["log_evidence"] = distribution.log_prob(table, observed=known).mean()
             loss = loss - terms["log_evidence"]
         return {"loss": loss, **terms}
 
@@ -150,11 +148,21 @@ class GAN(ImplicitModel):
         cost, log_labels = self._costs(values)
         return cost if log_labels is None else cost - self.labels.weight * log_labels
 
-    @property
-    def _is_label(self) -> Tensor:
-        """Which of the K sites are attributes, (K,)."""
-        sites = self.layout.inverse
-        return sites >= self.layout.latent_size
+    def _opponents(self, codes: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (B, d) and codes (B, A) of as many draws as there are objects: with their labels if matched."""
+        distribution = self.prior()
+        if self.rows is not None and self.labels.matched:
+            table, known = self._labels_alone(codes, observed)
+            values = distribution.observe(table, observed=known).sample((1,))[0]
+        else:
+            values = distribution.sample((len(codes),))
+        return self.layout.latents_of(values), self.layout.codes_of(values)
+
+    def _labels_alone(self, codes: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """A table of site values (B, K) with the labels of objects, and which are known: no latent is."""
+        z = torch.zeros(len(codes), self.layout.latent_size, device=codes.device)
+        known = self.layout.mask(z, observed) & (self.layout.inverse >= self.layout.latent_size)
+        return self.layout.join(z, codes), known
 
     def _judge(self, x: Tensor, codes: Tensor, observed: Tensor) -> tuple[Tensor, Tensor | None]:
         """Scores (B,) of objects with their observed labels, and `log C(y_ob | x)` (B,) if that is asked for."""

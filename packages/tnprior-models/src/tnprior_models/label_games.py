@@ -27,6 +27,11 @@ class LabelGame(Protocol):
         """How far apart two labels lie for a penalty on the critic's slope; None if labels are no part of it."""
         ...
 
+    @property
+    def matched(self) -> bool:
+        """Whether the critic sees objects that are generated for the labels of the real ones, `z ~ p(z | y_ob)`."""
+        ...
+
     def score(self, score: Float[Tensor, " B"], told: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """The critic's score of objects with labels; `told` is `sum_a l[a, y_a]` over the observed labels."""
         ...
@@ -59,6 +64,11 @@ class ReadLabels:
         """None: the score is of objects alone."""
         return None
 
+    @property
+    def matched(self) -> bool:
+        """False, for the same reason."""
+        return False
+
     def score(self, score: Float[Tensor, " B"], told: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """The score as it is."""
         return score
@@ -75,10 +85,12 @@ class JudgedLabels:
     Args:
         distance: of the one-hot rows of two labels divided by sqrt(2), in the units of objects, in the space of pairs
             whose gradient `GAN` then has the game penalise: `d D / d (x, distance y) = (d D / dx, l(x) / distance)`.
-            A Wasserstein game needs one: with a penalty along objects alone, labels that the prior draws a little
-            more often than the data are scored lower and lower without end. Shorter than what a label changes in
-            an object, and a critic finds it nearer to change the label. None: objects alone, as for a game whose
-            losses are bounded.
+            Shorter than what a label changes in an object, and a critic finds it nearer to change the label. None:
+            objects alone, as for a game whose losses are bounded.
+        matched: whether an object is generated for the labels of a real one, `z ~ p(z | y_ob)`, or labels and all,
+            `(z, y) ~ p(z, y)`. If so a Wasserstein game measures `E_{y_ob} W(p(x|y_ob), p(G(z)|y_ob))`, what the
+            labels leave open. If not it needs a distance: with a penalty along objects alone, labels that the prior
+            draws a little more often than the data are scored lower and lower without end.
 
     Raises:
         ModelError: a distance that is not positive.
@@ -89,6 +101,7 @@ class JudgedLabels:
     """
 
     distance: float | None = None
+    matched: bool = False
 
     def __post_init__(self) -> None:
         if self.distance is not None and self.distance <= 0:
