@@ -151,8 +151,7 @@ def batch(rows=6, seed=0, missing=0.5):
 
 def test_gradients_reach_every_parameter(make):
     model = make(attribute_weight=2.0)
-    rows = 31  # labels that split them evenly would leave a uniform prior nothing to learn
-    model.loss(batch(rows))["loss"].backward()
+    model.loss(batch(rows=31))["loss"].backward()  # labels in equal parts would teach a uniform prior nothing
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -192,8 +191,7 @@ def test_a_sample_is_the_same_whatever_request_it_is_part_of(make_sampler):
     whole = model.sample(150, {"digit": "b"}, seed=5)
     for first, n in ((0, 1), (63, 2), (100, 50), (149, 1)):
         part = model.sample(n, {"digit": "b"}, seed=5, first=first)
-        # To the bit, but where products of networks in a prior may round by the size of the batch.
-        near = 0.0 if whole.values.device.type == "cpu" else 1e-12
+        near = 1e-12 if whole.x.is_cuda else 0.0  # priors with networks round by the batch there
         for found, expected in ((part.values, whole.values), (part.x, whole.x)):
             torch.testing.assert_close(found, expected[first : first + n], rtol=near, atol=near)
 
