@@ -64,9 +64,8 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     tensor([1])
     """
     cumulative = weights.cumsum(1)
-    if (
-        weights.device.type != "cpu"
-    ):  # where sums are added in another order, and one of no more terms may differ
+    if weights.device.type != "cpu":
+        # Sums are added in another order there: one more weight of zero may change the last bit.
         cumulative = torch.where(weights > 0, cumulative, 0.0).cummax(1).values
     return (cumulative[:, :-1] <= (uniform * cumulative[:, -1]).unsqueeze(1)).sum(1)
 

@@ -191,9 +191,7 @@ def _parts(
 def _fresh(x: Tensor, config: ClassifierConfig, seed: int) -> Classifier:
     """A classifier with seeded weights that scales its input by mean and deviation of these images."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(
-            seed
-        )  # `torch.manual_seed` would seed every device's generator, too
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeds those of all devices
         classifier = Classifier(config)
     pixels = x[:10_000].float()
     classifier.mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True)[0])
