@@ -8,6 +8,7 @@ import torch
 from torch.nn import GroupNorm
 
 from tnprior_cli.attributes import Objects, RunAttribute
+from tnprior_cli.build import build_model
 from tnprior_cli.errors import UsageError
 from tnprior_cli.families import build_family
 from tnprior_cli.matched import matched, parameter_count
@@ -123,6 +124,13 @@ def test_the_generator_doubles_as_the_settings_say(name: str, transposed: bool) 
     assert any(isinstance(part, torch.nn.ConvTranspose2d) for part in model.modules()) == transposed
 
 
+@pytest.mark.gpu
+def test_a_model_is_built_without_a_number_from_the_devices() -> None:
+    before = torch.cuda.get_rng_state()
+    build_model(resolve("digits", ["model.parameters=200_000"]), DIGITS)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
 def test_networks_and_labels_are_those_of_the_settings() -> None:
     model = build_family(resolve("digits", [*PLAYED, "gan.label_weight=3"]), DIGITS)
     assert (type(model.critic), type(model.generator)) == (ConvCritic, ConvGenerator)
@@ -130,8 +138,8 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     fine = build_family(resolve("digits", [*PLAYED, "gan.networks=fine", "gan.labels=judged"]), DIGITS)
     assert (type(fine.critic), type(fine.generator[0])) == (FineCritic, ConvDecoder)
     assert fine.labels == JudgedLabels(distance=0.06 * 8)  # of images of 64 pixels
-    matched = [*PLAYED, "gan.labels=judged", "gan.matched=true", "gan.label_distance=none"]
-    assert build_family(resolve("digits", matched), DIGITS).labels == JudgedLabels(matched=True)
+    free = [*PLAYED, "gan.labels=judged", "gan.matched=true", "gan.label_distance=none"]
+    assert build_family(resolve("digits", free), DIGITS).labels == JudgedLabels(matched=True)
     bounded = build_family(
         resolve("digits", [*PLAYED, "gan.labels=judged", "gan.game=nonsaturating"]), DIGITS
     )

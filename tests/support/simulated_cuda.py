@@ -2,9 +2,9 @@
 
 What a real device refuses is refused here: operands on two devices, a generator of the CPU, numpy's view of its
 memory. So is what it lets pass and punishes later, a copy to the CPU that nobody waits for. Its random numbers come
-from a stream of its own, and a seed starts it elsewhere than the CPU's. What only hardware has does not show: its
-kernels, its speed, its rounding. Tests marked `gpu` run on it where there is no CUDA device, and any test with
-`pytest --device cuda`.
+from a stream of its own, and a seed starts it elsewhere than the CPU's; it cumulates in another order. What only
+hardware has does not show: its kernels, its speed, its rounding. Tests marked `gpu` run on it where there is no CUDA
+device, and any test with `pytest --device cuda`.
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ class Far(torch.Tensor):
         if here.get("device") is not None:
             # Of torch's own making: it takes these tensors for the CPU's. What a caller wants moved, `_to` moves.
             here["device"] = _HERE
+        by_halves = name == "aten::cumsum" and args[0].is_floating_point() and not here
         with _own_stream() if torch.Tag.nondeterministic_seeded in func.tags else contextlib.nullcontext():
-            result = func(*[_each(held, value) for value in args], **here)
+            result = (_cumulated if by_halves else func)(*[_each(held, value) for value in args], **here)
         if name == "aten::copy_" and not isinstance(args[0], Far):
             return args[0]
         return _each(lambda leaf: given[id(leaf)] if id(leaf) in given else _far(leaf), result)
@@ -184,6 +185,18 @@ def _inside() -> Iterator[None]:
         yield
     finally:
         _state.inside = before
+
+
+def _cumulated(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """A cumulative sum in an order of a device's: sums of one, two, four, ... numbers are added."""
+    total, step = x, 1
+    while step < x.shape[dim]:
+        earlier = total.narrow(dim, 0, x.shape[dim] - step)
+        total = torch.cat(
+            [total.narrow(dim, 0, step), total.narrow(dim, step, earlier.shape[dim]) + earlier], dim
+        )
+        step *= 2
+    return total
 
 
 class _Stream:

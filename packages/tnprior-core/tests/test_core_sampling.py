@@ -230,6 +230,19 @@ def test_impossible_states_are_never_drawn_even_at_the_ends_of_the_unit_interval
     assert pick(ends, torch.tensor([1 - 2.0**-24, 1 - 2.0**-24])).tolist() == [1, 1]
 
 
+@pytest.mark.gpu
+def test_impossible_states_are_not_drawn_where_sums_are_added_in_another_order():
+    """Levels next to the ends of the intervals, where one more weight of zero may change the last bit of a sum."""
+    weights = torch.rand(20_000, 9, generator=torch.Generator().manual_seed(0))
+    weights[:, [2, 6, 7]] = 0
+    cumulative = weights.cumsum(1)
+    for end in (1, 5):
+        level = cumulative[:, end] / cumulative[:, -1]
+        for near in (level, level.nextafter(torch.tensor(0.0)), level.nextafter(torch.tensor(1.0))):
+            drawn = pick(weights.cuda(), near.cuda()).cpu()
+            assert (weights.gather(1, drawn[:, None]) > 0).all()
+
+
 @pytest.mark.parametrize("outcomes", [1, 2, 3, 9, 11, 20, 33])
 def test_tables_sum_in_one_way_whatever_stands_beside(outcomes):
     weights = torch.rand(50, outcomes, generator=torch.Generator().manual_seed(outcomes))

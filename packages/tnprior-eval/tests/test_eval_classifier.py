@@ -284,7 +284,9 @@ def idx(path):
 @pytest.mark.gpu
 def test_training_on_a_gpu():
     x, codes, observed = bars(600, 0)
+    state = torch.cuda.get_rng_state()
     classifier, record = train_classifier(x, codes, observed, [4, 2], settings=QUICK, device="cuda")
+    assert torch.equal(torch.cuda.get_rng_state(), state)
     assert record.accuracy > 0.95
     assert classifier.features(x).device.type == "cpu"
 

@@ -14,6 +14,7 @@ from tnprior_models.training import (
     MetricsLog,
     SampleGrids,
     TensorBoardLog,
+    TensorData,
     environment,
     image_grid,
     read_metrics,
@@ -190,3 +191,13 @@ def test_training_on_a_gpu_resumes_and_agrees_with_the_cpu(tmp_path):
     resumed.resume()
     for one, two in zip(cpu.parameters(), resumed.model.parameters(), strict=True):
         assert torch.allclose(one, two.cpu(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_batches_of_data_on_a_gpu_are_there_when_a_trainer_on_the_cpu_reads_them():
+    here = worker.make_data()
+    there = TensorData(here.x.cuda(), here.codes.cuda(), here.observed.cuda())
+    assert there.near(torch.device("cuda")) is there
+    indices, cpu = torch.tensor([3, 0, 7]), torch.device("cpu")
+    for found, expected in zip(there.batch(indices, cpu), here.batch(indices, cpu), strict=True):
+        assert torch.equal(found, expected)
