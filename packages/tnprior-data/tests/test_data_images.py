@@ -12,6 +12,7 @@ from PIL import Image
 
 from tnprior_data import DamagedFileError, DataError
 from tnprior_data.images import Fit, decode, decode_all, fit_arrays
+from tnprior_data.memory import check_room, installed_memory
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (24, 20, 3), dtype=np.uint8)
@@ -113,6 +114,30 @@ def test_images_of_two_sizes_need_a_size() -> None:
     with pytest.raises(DataError, match=message):
         decode_all(files.__getitem__, ("a.png", "b.png"), Fit(), "here")
     assert decode_all(files.__getitem__, ("a.png", "b.png"), Fit(size=8), "here").shape == (2, 3, 8, 8)
+
+
+def test_more_pixels_than_memory_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A side by mistake, `size=1280` of 60,000 digits, had the process killed."""
+    monkeypatch.setattr("tnprior_data.memory.installed_memory", lambda: 100_000)
+    stack = np.zeros((40, 3, 20, 20), dtype=np.uint8)
+    files = dict.fromkeys((f"{i}.png" for i in range(40)), PNG)
+    message = (
+        r"40 images of 21x21 pixels take 0\.0 GB, and 0\.0 GB, half of this machine's memory, are the most"
+    )
+    assert fit_arrays(stack, Fit(size=20), "here").shape == (40, 3, 20, 20)
+    assert decode_all(files.__getitem__, tuple(files), Fit(size=20), "here").shape == (40, 3, 20, 20)
+    with pytest.raises(DataError, match=f"here: {message}"):
+        fit_arrays(stack, Fit(size=21), "here")
+    with pytest.raises(DataError, match=f"here: {message}"):
+        decode_all(files.__getitem__, tuple(files), Fit(size=21), "here")
+    with pytest.raises(DataError, match="1 images of 300x300 pixels"):
+        decode(PNG, Fit(size=300), "here")
+
+
+def test_a_system_that_does_not_tell_its_memory_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sysconf")
+    assert installed_memory() is None
+    check_room((10**9, 3, 10**4, 10**4), "here")
 
 
 @pytest.mark.parametrize(

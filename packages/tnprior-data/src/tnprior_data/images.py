@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from .errors import DamagedFileError, DataError
+from .memory import check_room
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -98,7 +99,8 @@ def decode_all(read: Callable[[str], bytes], names: Sequence[str], fit: Fit, sou
     """Decode many images to (n, C, H, W) uint8, in threads (Pillow decodes outside the interpreter lock).
 
     Raises:
-        DataError: as `decode`; and images of different size when neither `size` nor `crop` is given.
+        DataError: as `decode`; images of different size when neither `size` nor `crop` is given; more bytes than
+            half of the memory.
     """
 
     def one(name: str) -> Bytes:
@@ -109,7 +111,7 @@ def decode_all(read: Callable[[str], bytes], names: Sequence[str], fit: Fit, sou
         for start in range(0, len(names), CHUNK):
             for i, image in enumerate(pool.map(one, names[start : start + CHUNK]), start):
                 if images is None:
-                    images = np.empty((len(names), *image.shape), dtype=np.uint8)
+                    images = _room_for(len(names), image, source)
                 images = _store(images, i, image, names, source)
     if images is None:
         raise DataError(f"{source}: there are no images to read")
@@ -117,16 +119,28 @@ def decode_all(read: Callable[[str], bytes], names: Sequence[str], fit: Fit, sou
 
 
 def fit_arrays(images: Bytes, fit: Fit, source: str) -> Bytes:
-    """Crop, resize and recolour images (n, C, H, W) that are arrays already."""
+    """Crop, resize and recolour images (n, C, H, W) that are arrays already.
+
+    Raises:
+        DataError: smaller than the crop; more bytes than half of the memory.
+    """
     channels, height, width = images.shape[1:]
     square = height == width and fit.size in (None, height) and fit.crop in (None, height)
     if (square or fit == Fit(channels=fit.channels)) and fit.channels in (None, channels):
         return images
-    fitted = [
-        _fit_one(Image.fromarray(image[0] if channels == 1 else image.transpose(1, 2, 0)), fit, source)
-        for image in images
-    ]
-    return np.stack(fitted) if fitted else images
+    fitted: Bytes | None = None
+    for i, image in enumerate(images):
+        plain = Image.fromarray(image[0] if channels == 1 else image.transpose(1, 2, 0))
+        one = _fit_one(plain, fit, source)
+        if fitted is None:
+            fitted = _room_for(len(images), one, source)
+        fitted[i] = one
+    return images if fitted is None else fitted
+
+
+def _room_for(count: int, image: Bytes, source: str) -> Bytes:
+    check_room((count, *image.shape), source)
+    return np.empty((count, *image.shape), dtype=np.uint8)
 
 
 def _check_pixels(image: Image.Image, source: str) -> None:
@@ -164,6 +178,7 @@ def _fit_one(image: Image.Image, fit: Fit, source: str) -> Bytes:
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
     if fit.size is not None and image.size != (fit.size, fit.size):
+        check_room((1, len(image.getbands()), fit.size, fit.size), source)
         image = image.resize((fit.size, fit.size), Image.Resampling.BILINEAR)
     array = np.asarray(image, dtype=np.uint8)
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
