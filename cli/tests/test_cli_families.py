@@ -352,6 +352,16 @@ def test_the_leak_of_a_start_from_labels_is_a_setting() -> None:
     assert stays[3] == pytest.approx(1 / 20, abs=1e-6)
 
 
+@pytest.mark.parametrize(("start", "told"), [("none", False), ("noise", False), ("labels", True)])
+def test_a_mixture_may_start_from_labels(start: str, told: bool) -> None:
+    """Only then does the digit change where the code is."""
+    settings = ["prior.kind=mixture", "prior.components=40", f"prior.start={start}", "prior.spread=1.5"]
+    with torch.no_grad():
+        p = build_prior(resolve("digits", settings), DIGITS)()
+    means = torch.stack([p.condition({"digit": str(digit)}).mean for digit in range(10)])
+    assert bool(means.std(0).mean() > 0.5) == told
+
+
 @pytest.mark.parametrize(("own", "learned"), [("none", 60.0), ("30", 30.0)])
 def test_a_prior_may_weigh_the_labels_in_its_own_way(own: str, learned: float) -> None:
     config = resolve("digits", ["model.attribute_weight=60", f"prior.attribute_weight={own}"])

@@ -54,8 +54,8 @@ class PriorSection(Section):
     start: Annotated[
         Literal["labels", "noise", "normal"] | None,
         Field(
-            description="what the cores start from; none: labels, every attribute at places of its own; normal: "
-            "close to N(0, I)"
+            description="what the cores start from; none: labels, every attribute at places of its own, but noise for "
+            "a mixture; normal: close to N(0, I)"
         ),
     ] = None
     spread: Annotated[
@@ -124,11 +124,13 @@ class PriorSection(Section):
             self._normal(refitted=bool(refitted), ordered=ordered)
         elif None in (self.components, self.rank, self.spread):
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
+        starts = ("normal",) if self.kind == "mixture" else ("labels", "normal")
         if self.kind in ("mixture", "vamp") and (
-            ordered or self.start in ("labels", "normal") or self.initialize == "mixtures"
+            ordered or self.start in starts or self.initialize == "mixtures"
         ):
+            start = "noise or labels" if self.kind == "mixture" else "noise"
             raise ValueError(
-                f"a {self.kind} has no order, starts from noise and is refitted from clusters at most; set order and "
+                f"a {self.kind} has no order, starts from {start} and is refitted from clusters at most; set order and "
                 "start to none, initialize to axes, clusters or none"
             )
         if self.initialize is not None and (self.kind == "vamp" or self.flow):
@@ -157,7 +159,7 @@ class PriorSection(Section):
     def _starts(self) -> None:
         if self.width != 1 and self.kind in ("normal", "vamp"):
             raise ValueError(f"a {self.kind} has no Gaussians of a width of their own; set width to 1")
-        by_labels = self.kind in ("train", "ring") and self.start in (None, "labels")
+        by_labels = self.start == "labels" or (self.kind in ("train", "ring") and self.start is None)
         if self.spread == 0 and by_labels:
             raise ValueError("labels that start at one place are not told apart; set start to noise instead")
         if self.start == "normal" and (self.spread or 0) >= 1:

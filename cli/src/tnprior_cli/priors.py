@@ -62,6 +62,8 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     )
     if isinstance(built, NetworkPrior):
         _start(built, config)
+    elif isinstance(built, GaussianMixturePrior) and prior.start == "labels" and built.attributes:
+        initialize_from_labels(built, seed=config.seed, spread=prior.spread or 1.0)
     if prior.initialize == "axes":
         built = FlowPrior(built, LinearMap(config.model.latents))
     if prior.flow:

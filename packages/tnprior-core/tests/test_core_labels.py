@@ -6,6 +6,7 @@ import torch
 from tnprior_core import (
     Categorical,
     Gaussian,
+    GaussianMixturePrior,
     SiteError,
     TensorRingPrior,
     TensorTrainPrior,
@@ -23,12 +24,15 @@ PRIORS = {"train": TensorTrainPrior, "ring": TensorRingPrior}
 
 
 def started(kind, rank=20, **settings):
-    prior = PRIORS[kind](SITES, rank=rank, order=interleaved_order(SITES))
+    if kind == "mixture":
+        prior = GaussianMixturePrior(SITES, components=10 * rank, width=0.61)
+    else:
+        prior = PRIORS[kind](SITES, rank=rank, order=interleaved_order(SITES))
     initialize_from_labels(prior, **settings)
     return prior
 
 
-@pytest.mark.parametrize("kind", PRIORS)
+@pytest.mark.parametrize("kind", [*PRIORS, "mixture"])
 def test_latents_tell_the_labels_of_every_attribute(kind):
     with torch.no_grad():
         p = started(kind, spread=1.5)()
@@ -52,6 +56,36 @@ def test_attributes_start_independent_and_even(kind):
     assert given.log_evidence.item() == pytest.approx(2 * torch.tensor(0.5).log().item(), abs=1e-6)
 
 
+def test_components_of_a_mixture_stand_for_labels_in_equal_numbers():
+    with torch.no_grad():
+        p = started("mixture", purity=1.0).double()()
+    for name, count in (("digit", 10), ("hat", 2), ("male", 2)):
+        assert torch.allclose(
+            p.marginal(name).probs, torch.full((count,), 1 / count, dtype=torch.float64), atol=1e-6
+        )
+    # 200 components: hats and digits are independent but for the luck of the draw.
+    given = p.condition({"hat": "1"}).marginal("digit").probs
+    assert (given - 0.1).abs().max() < 0.07
+
+
+def test_a_mixture_keeps_its_widths_and_reads_its_labels_from_the_latents_around_them():
+    prior = started("mixture", purity=1.0)
+    assert torch.allclose(prior.log_sigma.exp(), torch.tensor(0.61))
+    with torch.no_grad():
+        p = prior.double()()
+    order = interleaved_order(SITES)
+    hats = [site for site in order if site < 12 and abs(order.index(site) - order.index(13)) <= 2]
+    values = p.sample((2000,), seed=1)
+    observed = torch.zeros_like(values, dtype=torch.bool)
+    observed[:, hats] = True
+    told = p.observe(values, observed).marginals(["hat", "male"])
+    right = {
+        at: (told[n].probs.argmax(1) == values[:, at]).double().mean()
+        for n, at in (("hat", 13), ("male", 14))
+    }
+    assert right[13] > 0.75 > 0.7 > right[14]
+
+
 def test_latents_of_one_attribute_say_nothing_of_another():
     with torch.no_grad():
         p = started("train").double()()
@@ -62,8 +96,9 @@ def test_latents_of_one_attribute_say_nothing_of_another():
     assert not torch.allclose(q.marginal("digit").probs, p.marginal("digit").probs, atol=0.05)
 
 
-def test_start_is_a_function_of_the_seed():
-    first, again, other = (started("train", seed=seed).state_dict() for seed in (3, 3, 4))
+@pytest.mark.parametrize("kind", ["train", "mixture"])
+def test_start_is_a_function_of_the_seed(kind):
+    first, again, other = (started(kind, seed=seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from tnprior_core.errors import SiteError
 from tnprior_core.initialize.clusters import persistent_core, smallest_bond
+from tnprior_core.initialize.ordering import interleaved_order
+from tnprior_core.priors.mixture import GaussianMixturePrior
 from tnprior_core.priors.network import NetworkPrior
 from tnprior_core.seeded import seeded_normal
 
@@ -23,7 +25,12 @@ __all__ = ["attribute_groups", "initialize_from_labels"]
 
 @torch.no_grad()
 def initialize_from_labels(
-    prior: NetworkPrior, *, seed: int = 0, spread: float = 1.0, purity: float = 0.9, leak: float = 0.02
+    prior: NetworkPrior | GaussianMixturePrior,
+    *,
+    seed: int = 0,
+    spread: float = 1.0,
+    purity: float = 0.9,
+    leak: float = 0.02,
 ) -> None:
     """Overwrite the cores so that every attribute owns the latents nearest to it along the chain.
 
@@ -31,8 +38,13 @@ def initialize_from_labels(
     `spread (u_k[label] + e_k[c])`, u and e standard normal, u balanced over the labels. Between groups the bond
     forgets its state: the attributes start independent. Component means and widths stay as they are.
 
+    A mixture has no bond that could forget. Each of its components stands for a label of every attribute, each
+    attribute's labels in a random order of their own, so that they are as good as independent over many components,
+    and has its mean there; latents belong to attributes as along `interleaved_order(sites)`. Weights become equal,
+    widths stay.
+
     prior
-        a train or ring prior; give it `order=interleaved_order(sites)` when it has several attributes.
+        a train or ring prior; give it `order=interleaved_order(sites)` when it has several attributes. Or a mixture.
     seed
         of the places.
     spread
@@ -40,7 +52,7 @@ def initialize_from_labels(
     purity
         0.5 ... 1, how far a bond index is sure of its label.
     leak
-        probability per site of changing the bond index within a group.
+        probability per site of changing the bond index within a group; of no meaning for a mixture.
 
     Raises SiteError if there is no attribute to tell apart, or a setting is out of range.
 
@@ -60,6 +72,9 @@ def initialize_from_labels(
         raise SiteError(
             f"expected spread > 0, 0 < leak <= 1, 0.5 <= purity <= 1, received {spread}, {leak}, {purity}"
         )
+    if isinstance(prior, GaussianMixturePrior):
+        _start_components(prior, seed, spread, purity)
+        return
     cores, groups = prior.cores(), attribute_groups([site in prior.attributes for site in prior.order])
     tables = _tables(prior, groups, smallest_bond(cores, closed=prior.closed), seed, spread, purity)
     new: list[Tensor] = []
@@ -68,6 +83,37 @@ def initialize_from_labels(
         weight = torch.full((len(table),), 1 / len(table)) if place == 0 else None
         new.append(persistent_core(table, core, weight, 1.0 if last else leak).to(core))
     prior.assign_cores(new)
+
+
+def _start_components(prior: GaussianMixturePrior, seed: int, spread: float, purity: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    order = interleaved_order(prior.sites)
+    groups = attribute_groups([site in prior.attributes for site in order])
+    count = prior.components
+    label = {a: _shuffled(count, prior.sites[a].states, generator) for a in prior.attributes}
+    mean = torch.empty(count, len(prior.latents))
+    for place, site in enumerate(order):
+        if site in prior.attributes:
+            continue
+        attribute = order[groups[place]]
+        told, states = label[attribute], prior.sites[attribute].states
+        mean[:, prior.latents.index(site)] = _place(told, states, spread, generator)
+    tables = [_sure(label[a], prior.sites[a].states, purity) for a in prior.attributes]
+    sigma = prior.log_sigma.exp().mT
+    prior.assign_components(torch.full((count,), 1 / count), mean.to(sigma), sigma, tables)
+
+
+def _shuffled(count: int, states: int, generator: torch.Generator) -> Tensor:
+    """A label for each of `count` components, all labels equally often, in random order."""
+    places = torch.randperm(count, generator=generator, device="cpu").to(torch.get_default_device())
+    return torch.arange(count)[places] % states
+
+
+def _sure(label: Tensor, states: int, purity: float) -> Tensor:
+    """Rows (C, states) that give the label of each index probability `purity`, and the rest to all evenly."""
+    table = torch.full((len(label), states), (1 - purity) / states)
+    table[torch.arange(len(label)), label] += purity
+    return table
 
 
 def _tables(
@@ -80,8 +126,7 @@ def _tables(
         states = prior.sites[prior.order[groups[place]]].states
         label = torch.arange(count) % states
         if groups[place] == place:
-            table = torch.full((count, states), (1 - purity) / states)
-            table[torch.arange(count), label] += purity
+            table = _sure(label, states, purity)
         else:
             table = _places(_grid(prior, site), label, states, spread, generator)
         tables.append(table)
@@ -108,11 +153,16 @@ def _grid(prior: NetworkPrior, site: int) -> Tensor:
 
 def _places(grid: Tensor, label: Tensor, labels: int, spread: float, generator: torch.Generator) -> Tensor:
     """Component weights (C, N) of one latent: a bump of the grid's spacing around each index's place."""
-    common = seeded_normal(labels, generator=generator)
-    common = (common - common.mean()) / common.std(correction=0).clamp_min(1e-6)
-    place = spread * (common[label] + seeded_normal(len(label), generator=generator))
+    place = _place(label, labels, spread, generator)
     span = (grid.max() - grid.min()).clamp_min(1e-6)
     place = place.clamp(grid.min().item(), grid.max().item())
     width = span / max(len(grid) - 1, 1)
     distance = (grid - place.unsqueeze(1)) / width
     return torch.softmax(-0.5 * distance.square(), 1)
+
+
+def _place(label: Tensor, labels: int, spread: float, generator: torch.Generator) -> Tensor:
+    """Where each index (C,) puts one latent: `spread (u[label] + e[c])`."""
+    common = seeded_normal(labels, generator=generator)
+    common = (common - common.mean()) / common.std(correction=0).clamp_min(1e-6)
+    return spread * (common[label] + seeded_normal(len(label), generator=generator))
