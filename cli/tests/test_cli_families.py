@@ -352,6 +352,16 @@ def test_the_leak_of_a_start_from_labels_is_a_setting() -> None:
     assert stays[3] == pytest.approx(1 / 20, abs=1e-6)
 
 
+def test_bond_indices_of_a_label_switch_as_often_as_set() -> None:
+    """What stays, summed over a core, is less where some switch, and those of one label are two of twenty."""
+    stays = []
+    for switch in ("none", "0.5", "1"):
+        prior = build_prior(resolve("digits", ["prior.leak=1e-6", f"prior.switch={switch}"]), DIGITS)
+        core = prior.cores()[1].detach().sum(0)
+        stays.append(float(core.diagonal().sum() / core.sum()))
+    assert stays == pytest.approx([1.0, 0.75, 0.5], abs=1e-4)
+
+
 @pytest.mark.parametrize(("start", "told"), [("none", False), ("noise", False), ("labels", True)])
 def test_a_mixture_may_start_from_labels(start: str, told: bool) -> None:
     """Only then does the digit change where the code is."""

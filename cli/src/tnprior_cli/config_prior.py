@@ -71,6 +71,13 @@ class PriorSection(Section):
             "each other; none: 0.05, from labels 0.02"
         ),
     ] = None
+    switch: Annotated[
+        Share | None,
+        Field(
+            description="how often it changes among those of one label, per site; 1: latents independent given the "
+            "labels; none: never"
+        ),
+    ] = None
     initialize: Annotated[
         Literal["axes", "clusters", "mixtures"] | None,
         Field(
@@ -172,6 +179,10 @@ class PriorSection(Section):
             raise ValueError(
                 "only bond indices that start at places of their own can change; set leak to none, or start to "
                 "labels or normal and spread above 0"
+            )
+        if self.switch and not (by_labels and self.kind in ("train", "ring")):
+            raise ValueError(
+                "only bond indices that start from labels switch among those of one; set switch to none"
             )
         if self.width != 1 and self.start == "normal":
             raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")

@@ -77,7 +77,9 @@ def _start(built: NetworkPrior, config: RunConfig) -> None:
     if prior.start == "normal":
         initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0, **leak)
     elif prior.start != "noise" and built.attributes and prior.spread:
-        initialize_from_labels(built, seed=config.seed, spread=prior.spread, **leak)
+        initialize_from_labels(
+            built, seed=config.seed, spread=prior.spread, switch=prior.switch or 0.0, **leak
+        )
 
 
 def _vamp(sites: Sites, config: RunConfig, objects: Objects, encoder: nn.Module | None) -> VampPrior:

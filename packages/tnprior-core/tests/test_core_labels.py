@@ -96,6 +96,25 @@ def test_latents_of_one_attribute_say_nothing_of_another():
     assert not torch.allclose(q.marginal("digit").probs, p.marginal("digit").probs, atol=0.05)
 
 
+@pytest.mark.parametrize("kind", PRIORS)
+@pytest.mark.parametrize("switch", [0.0, 0.3, 1.0])
+def test_bond_indices_of_one_label_switch_and_keep_it(kind, switch):
+    """With 1 the latents are independent given the label; with any the label is told as well as with none."""
+    sites = [*(Gaussian(f"z{i}", components=8) for i in range(4)), Categorical("digit", tuple("012"))]
+    prior = PRIORS[kind](sites, rank=12, order=interleaved_order(sites))
+    initialize_from_labels(prior, purity=1.0, leak=1e-9, switch=switch)
+    with torch.no_grad():
+        p = prior.double()()
+    assert torch.allclose(p.marginal("digit").probs, torch.full((3,), 1 / 3, dtype=torch.float64), atol=1e-6)
+    given = p.condition({"digit": "1"})
+    z = torch.cartesian_prod(*[torch.linspace(-2.5, 2.5, 7, dtype=torch.float64)] * 2)
+    gap = given.marginal(["z0", "z1"]).log_prob(z)
+    gap = gap - given.marginal("z0").log_prob(z[:, 0]) - given.marginal("z1").log_prob(z[:, 1])
+    assert (gap.abs().max() < 1e-4) == (switch == 1)
+    apart = [p.condition({"digit": label}).mean for label in "012"]
+    assert torch.stack(apart).std(0).mean() > 0.3
+
+
 @pytest.mark.parametrize("kind", ["train", "mixture"])
 def test_start_is_a_function_of_the_seed(kind):
     first, again, other = (started(kind, seed=seed).state_dict() for seed in (3, 3, 4))
@@ -126,7 +145,9 @@ def test_open_ends_and_small_ranks_are_fine():
         assert torch.isfinite(prior().log_prob(torch.zeros(1, 15))).all()
 
 
-@pytest.mark.parametrize("settings", [{"spread": 0.0}, {"leak": 0.0}, {"leak": 1.5}, {"purity": 0.2}])
+@pytest.mark.parametrize(
+    "settings", [{"spread": 0.0}, {"leak": 0.0}, {"leak": 1.5}, {"purity": 0.2}, {"switch": 1.1}]
+)
 def test_settings_out_of_range_are_named(settings):
     with pytest.raises(SiteError, match="expected spread > 0"):
         started("train", **settings)

@@ -218,8 +218,13 @@ def smallest_bond(cores: Sequence[Tensor], *, closed: bool) -> int:
     return min(inner, default=max(cores[0].shape[1:]))
 
 
-def persistent_core(table: Tensor, core: Tensor, weight: Tensor | None, leak: float) -> Tensor:
-    """A core whose left bond index is the cluster; the right one where the chain opens with fewer indices."""
+def persistent_core(
+    table: Tensor, core: Tensor, weight: Tensor | None, leak: float, moves: Tensor | None = None
+) -> Tensor:
+    """A core whose left bond index is the cluster; the right one where the chain opens with fewer indices.
+
+    Clusters keep to themselves, or follow `moves` (C, C), rows of probabilities, but for the share that leaks.
+    """
     clusters, states = table.shape
     rank, width = core.shape[1:]
     if weight is not None and rank < clusters:
@@ -227,7 +232,10 @@ def persistent_core(table: Tensor, core: Tensor, weight: Tensor | None, leak: fl
         return (started.mT.unsqueeze(1) / rank).expand(states, rank, width).contiguous()
     stay = torch.full((rank, width), leak / width, dtype=table.dtype, device=table.device)
     inside = torch.arange(clusters, device=table.device)
-    stay[inside, inside % width] += 1 - leak
+    if moves is None:
+        stay[inside, inside % width] += 1 - leak
+    else:
+        stay[:clusters].index_add_(1, inside % width, (1 - leak) * moves.to(stay))
     # Bond indices beyond the clusters start as faint copies of them.
     rows = table[torch.arange(rank, device=table.device) % clusters]
     if weight is not None:

@@ -31,12 +31,15 @@ def initialize_from_labels(
     spread: float = 1.0,
     purity: float = 0.9,
     leak: float = 0.02,
+    switch: float = 0.0,
 ) -> None:
     """Overwrite the cores so that every attribute owns the latents nearest to it along the chain.
 
     Within a group bond index c stands for label `c mod C`, says so with probability `purity`, and puts latent k at
-    `spread (u_k[label] + e_k[c])`, u and e standard normal, u balanced over the labels. Between groups the bond
-    forgets its state: the attributes start independent. Component means and widths stay as they are.
+    `spread (u_k[label] + e_k[c])`, u and e standard normal, u balanced over the labels. From site to site c stays, or
+    is another index of its label, or, seldom, of any: `T = leak / m + (1 - leak) ((1 - switch) I + switch S)`, S even
+    over the indices of a label. Between groups the bond forgets its state: the attributes start independent.
+    Component means and widths stay as they are.
 
     A mixture has no bond that could forget. Each of its components stands for a label of every attribute, each
     attribute's labels in a random order of their own, so that they are as good as independent over many components,
@@ -53,6 +56,10 @@ def initialize_from_labels(
         0.5 ... 1, how far a bond index is sure of its label.
     leak
         probability per site of changing the bond index within a group; of no meaning for a mixture.
+    switch
+        probability per site of changing it among those of one label. With 1 the latents of a group are independent
+        given the label, each in one of m / C places: (m / C)^d places for a label, where a mixture has as many as
+        components. Of no meaning for a mixture.
 
     Raises SiteError if there is no attribute to tell apart, or a setting is out of range.
 
@@ -68,9 +75,10 @@ def initialize_from_labels(
     """
     if not prior.attributes:
         raise SiteError("expected at least one categorical site to tell apart, received none")
-    if spread <= 0 or not 0 < leak <= 1 or not 0.5 <= purity <= 1:
+    if spread <= 0 or not 0 < leak <= 1 or not 0.5 <= purity <= 1 or not 0 <= switch <= 1:
         raise SiteError(
-            f"expected spread > 0, 0 < leak <= 1, 0.5 <= purity <= 1, received {spread}, {leak}, {purity}"
+            "expected spread > 0, 0 < leak <= 1, 0.5 <= purity <= 1, 0 <= switch <= 1, received "
+            f"{spread}, {leak}, {purity}, {switch}"
         )
     if isinstance(prior, GaussianMixturePrior):
         _start_components(prior, seed, spread, purity)
@@ -81,7 +89,8 @@ def initialize_from_labels(
     for place, (table, core) in enumerate(zip(tables, cores, strict=True)):
         last = place + 1 == len(groups) or groups[place + 1] != groups[place]
         weight = torch.full((len(table),), 1 / len(table)) if place == 0 else None
-        new.append(persistent_core(table, core, weight, 1.0 if last else leak).to(core))
+        moves = _moves(len(table), prior.sites[prior.order[groups[place]]].states, switch)
+        new.append(persistent_core(table, core, weight, 1.0 if last else leak, moves).to(core))
     prior.assign_cores(new)
 
 
@@ -114,6 +123,15 @@ def _sure(label: Tensor, states: int, purity: float) -> Tensor:
     table = torch.full((len(label), states), (1 - purity) / states)
     table[torch.arange(len(label)), label] += purity
     return table
+
+
+def _moves(count: int, states: int, switch: float) -> Tensor | None:
+    """Where a bond index goes: it stays, or with probability `switch` is any of those that stand for its label."""
+    if not switch:
+        return None
+    label = torch.arange(count) % states
+    alike = (label.unsqueeze(1) == label).double()
+    return (1 - switch) * torch.eye(count, dtype=alike.dtype) + switch * alike / alike.sum(1, keepdim=True)
 
 
 def _tables(
