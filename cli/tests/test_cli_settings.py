@@ -92,6 +92,8 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["prior.start=normal", "prior.spread=0", "prior.leak=1"], "start at places of their own can change"),
         (["prior.start=noise", "prior.switch=0.5"], "start from labels switch among those of one"),
         (["prior.kind=mixture", "prior.start=labels", "prior.switch=0.5"], "switch among those of one"),
+        (["prior.start=noise", "prior.purity=0.99"], "only what starts from labels is sure"),
+        (["prior.purity=0.2"], "prior.purity = 0.2"),
         (["prior.kind=mixture", "prior.leak=1"], "start at places of their own can change"),
         (["prior.fixed=true", "prior.attribute_weight=3"], "a fixed prior learns nothing"),
         (["model.family=cvae", "prior.attribute_weight=3"], "a cvae has one weight of its labels"),

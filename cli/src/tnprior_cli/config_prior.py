@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tnprior_cli.config_section import Count, Positive, Section, Share, Weight, Whole
+from tnprior_cli.config_section import Count, Positive, Purity, Section, Share, Weight, Whole
 
 _PRIOR_WORDS = {
     "train": "tensor-train",
@@ -70,6 +70,10 @@ class PriorSection(Section):
             description="how often the chain changes its bond index at the start, per site; 1: latents independent of "
             "each other; none: 0.05, from labels 0.02"
         ),
+    ] = None
+    purity: Annotated[
+        Purity | None,
+        Field(description="how sure a bond index or component is of its label at the start; none: 0.9"),
     ] = None
     switch: Annotated[
         Share | None,
@@ -180,6 +184,8 @@ class PriorSection(Section):
                 "only bond indices that start at places of their own can change; set leak to none, or start to "
                 "labels or normal and spread above 0"
             )
+        if self.purity is not None and not by_labels:
+            raise ValueError("only what starts from labels is sure of one; set purity to none")
         if self.switch and not (by_labels and self.kind in ("train", "ring")):
             raise ValueError(
                 "only bond indices that start from labels switch among those of one; set switch to none"

@@ -12,6 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Purity = Annotated[float, Field(ge=0.5, le=1)]
 Decay = Annotated[float, Field(gt=0, lt=1)]
 
 

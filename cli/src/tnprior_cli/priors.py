@@ -60,10 +60,8 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     built = (
         _vamp(sites, config, objects, encoder) if prior.kind == "vamp" else _KINDS[prior.kind](sites, config)
     )
-    if isinstance(built, NetworkPrior):
+    if isinstance(built, NetworkPrior | GaussianMixturePrior):
         _start(built, config)
-    elif isinstance(built, GaussianMixturePrior) and prior.start == "labels" and built.attributes:
-        initialize_from_labels(built, seed=config.seed, spread=prior.spread or 1.0)
     if prior.initialize == "axes":
         built = FlowPrior(built, LinearMap(config.model.latents))
     if prior.flow:
@@ -71,15 +69,24 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     return built.requires_grad_(not prior.fixed)
 
 
-def _start(built: NetworkPrior, config: RunConfig) -> None:
+def _start(built: NetworkPrior | GaussianMixturePrior, config: RunConfig) -> None:
     prior = config.prior
     leak = {} if prior.leak is None else {"leak": prior.leak}
-    if prior.start == "normal":
+    chain = isinstance(built, NetworkPrior)
+    if chain and prior.start == "normal":
         initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0, **leak)
-    elif prior.start != "noise" and built.attributes and prior.spread:
-        initialize_from_labels(
-            built, seed=config.seed, spread=prior.spread, switch=prior.switch or 0.0, **leak
-        )
+    elif prior.start == "labels" or (chain and prior.start is None):
+        _from_labels(built, config, leak)
+
+
+def _from_labels(
+    built: NetworkPrior | GaussianMixturePrior, config: RunConfig, leak: dict[str, float]
+) -> None:
+    prior = config.prior
+    if built.attributes and prior.spread:
+        purity = {} if prior.purity is None else {"purity": prior.purity}
+        switch = {} if prior.switch is None else {"switch": prior.switch}
+        initialize_from_labels(built, seed=config.seed, spread=prior.spread, **purity, **switch, **leak)
 
 
 def _vamp(sites: Sites, config: RunConfig, objects: Objects, encoder: nn.Module | None) -> VampPrior:
