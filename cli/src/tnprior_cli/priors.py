@@ -72,10 +72,9 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
 def _start(built: NetworkPrior | GaussianMixturePrior, config: RunConfig) -> None:
     prior = config.prior
     leak = {} if prior.leak is None else {"leak": prior.leak}
-    chain = isinstance(built, NetworkPrior)
-    if chain and prior.start == "normal":
+    if isinstance(built, NetworkPrior) and prior.start == "normal":
         initialize_near_normal(built, seed=config.seed, spread=prior.spread or 0.0, **leak)
-    elif prior.start == "labels" or (chain and prior.start is None):
+    elif prior.start == "labels" or (isinstance(built, NetworkPrior) and prior.start is None):
         _from_labels(built, config, leak)
 
 

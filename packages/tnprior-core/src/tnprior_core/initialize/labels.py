@@ -73,6 +73,16 @@ def initialize_from_labels(
     >>> bool(told.mean() > 0.6)
     True
     """
+    _require(prior, spread, purity, leak, switch)
+    if isinstance(prior, GaussianMixturePrior):
+        _start_components(prior, seed, spread, purity)
+    else:
+        _start_cores(prior, seed, spread, purity, leak, switch)
+
+
+def _require(
+    prior: NetworkPrior | GaussianMixturePrior, spread: float, purity: float, leak: float, switch: float
+) -> None:
     if not prior.attributes:
         raise SiteError("expected at least one categorical site to tell apart, received none")
     if spread <= 0 or not 0 < leak <= 1 or not 0.5 <= purity <= 1 or not 0 <= switch <= 1:
@@ -80,9 +90,11 @@ def initialize_from_labels(
             "expected spread > 0, 0 < leak <= 1, 0.5 <= purity <= 1, 0 <= switch <= 1, received "
             f"{spread}, {leak}, {purity}, {switch}"
         )
-    if isinstance(prior, GaussianMixturePrior):
-        _start_components(prior, seed, spread, purity)
-        return
+
+
+def _start_cores(
+    prior: NetworkPrior, seed: int, spread: float, purity: float, leak: float, switch: float
+) -> None:
     cores, groups = prior.cores(), attribute_groups([site in prior.attributes for site in prior.order])
     tables = _tables(prior, groups, smallest_bond(cores, closed=prior.closed), seed, spread, purity)
     new: list[Tensor] = []
