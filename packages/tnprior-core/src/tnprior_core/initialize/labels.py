@@ -41,25 +41,20 @@ def initialize_from_labels(
     over the indices of a label. Between groups the bond forgets its state: the attributes start independent.
     Component means and widths stay as they are.
 
-    A mixture has no bond that could forget. Each of its components stands for a label of every attribute, each
-    attribute's labels in a random order of their own, so that they are as good as independent over many components,
-    and has its mean there; latents belong to attributes as along `interleaved_order(sites)`. Weights become equal,
-    widths stay.
+    A component of a mixture stands for a label of every attribute, in random combinations, and has its mean at their
+    places; latents belong to attributes as along `interleaved_order(sites)`, weights become equal, widths stay.
 
     prior
-        a train or ring prior; give it `order=interleaved_order(sites)` when it has several attributes. Or a mixture.
-    seed
-        of the places.
-    spread
-        distance of the places, in units of the latents.
+        a train or ring, with `order=interleaved_order(sites)` when it has several attributes; or a mixture.
+    seed, spread
+        of the places, and how far apart they are in units of the latents.
     purity
         0.5 ... 1, how far a bond index is sure of its label.
     leak
-        probability per site of changing the bond index within a group; of no meaning for a mixture.
+        probability per site of changing the bond index within a group; a mixture has none.
     switch
-        probability per site of changing it among those of one label. With 1 the latents of a group are independent
-        given the label, each in one of m / C places: (m / C)^d places for a label, where a mixture has as many as
-        components. Of no meaning for a mixture.
+        probability per site of changing it among those of one label; a mixture has none. With 1 a label has (m / C)^d
+        places: given it, the latents of a group are independent, each at one of m / C.
 
     Raises SiteError if there is no attribute to tell apart, or a setting is out of range.
 
