@@ -68,6 +68,12 @@ def test_components_of_a_mixture_stand_for_labels_in_equal_numbers():
     assert (given - 0.1).abs().max() < 0.07
 
 
+@pytest.mark.parametrize("kind", [*PRIORS, "mixture"])
+def test_parameters_are_finite_where_labels_are_certain(kind):
+    prior = started(kind, purity=1.0)
+    assert all(torch.isfinite(parameter).all() for parameter in prior.parameters())
+
+
 def test_a_mixture_keeps_its_widths_and_reads_its_labels_from_the_latents_around_them():
     prior = started("mixture", purity=1.0)
     assert torch.allclose(prior.log_sigma.exp(), torch.tensor(0.61))

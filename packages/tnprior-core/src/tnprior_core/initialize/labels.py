@@ -114,7 +114,9 @@ def _start_components(prior: GaussianMixturePrior, seed: int, spread: float, pur
         attribute = order[groups[place]]
         told, states = label[attribute], prior.sites[attribute].states
         mean[:, prior.latents.index(site)] = _place(told, states, spread, generator)
-    tables = [_sure(label[a], prior.sites[a].states, purity) for a in prior.attributes]
+    # A logit of -inf would be a parameter that no average of weights can follow.
+    tiny = torch.finfo(prior.logits.dtype).tiny
+    tables = [_sure(label[a], prior.sites[a].states, purity).clamp_min(tiny) for a in prior.attributes]
     sigma = prior.log_sigma.exp().mT
     prior.assign_components(torch.full((count,), 1 / count), mean.to(sigma), sigma, tables)
 
