@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def test_info_says_what_a_run_is_and_can(digits_run: Path, tnp) -> None:
     )
     assert {"Samples", "Imputes"} <= set(facts["can"])
     assert facts["trained"] is True
+    assert facts["model"] == {"family": "vae", "prior": "train", "size": "rank 2, 2 components"}
     assert "tnp sample" in answer.err
     text = tnp("info", digits_run).out
     assert "digit" in text
@@ -25,10 +27,13 @@ def test_info_says_what_a_run_is_and_can(digits_run: Path, tnp) -> None:
 
 
 def test_info_of_a_run_that_was_not_trained_yet(digits_run: Path, tnp, tmp_path: Path) -> None:
-    for name in ("config.json", "attributes.json"):
-        (tmp_path / name).write_text((digits_run / name).read_text())
+    shutil.copyfile(digits_run / "attributes.json", tmp_path / "attributes.json")
+    config = json.loads((digits_run / "config.json").read_text())
+    config["prior"]["kind"] = "mixture"
+    (tmp_path / "config.json").write_text(json.dumps(config))
     answer = tnp("info", tmp_path, "--json")
     assert answer.json["trained"] is False
+    assert answer.json["model"]["size"] == "2 components"  # and no rank
     assert "--resume" in answer.err
 
 

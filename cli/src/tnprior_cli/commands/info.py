@@ -50,8 +50,9 @@ def _model(run: "RunDirectory") -> dict[str, Any]:
     model = load_model(run, "cpu") if trained else build_model(run.config, run.objects)
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     prior = run.config.prior
+    size = {"size": prior.size()} if prior.size() else {}
     return {
-        "model": {"family": run.config.model.family, "prior": prior.kind, "rank": prior.rank},
+        "model": {"family": run.config.model.family, "prior": prior.kind, **size},
         "parameters": {"total": sum(counts.values()), **{name: n for name, n in counts.items() if n}},
         "can": abilities(model),
         "trained": trained,
