@@ -232,10 +232,8 @@ def persistent_core(
         return (started.mT.unsqueeze(1) / rank).expand(states, rank, width).contiguous()
     stay = torch.full((rank, width), leak / width, dtype=table.dtype, device=table.device)
     inside = torch.arange(clusters, device=table.device)
-    if moves is None:
-        stay[inside, inside % width] += 1 - leak
-    else:
-        stay[:clusters].index_add_(1, inside % width, (1 - leak) * moves.to(stay))
+    moves = torch.eye(clusters, device=table.device) if moves is None else moves
+    stay[:clusters].index_add_(1, inside % width, (1 - leak) * moves.to(stay))
     # Bond indices beyond the clusters start as faint copies of them.
     rows = table[torch.arange(rank, device=table.device) % clusters]
     if weight is not None:

@@ -134,10 +134,8 @@ def _sure(label: Tensor, states: int, purity: float) -> Tensor:
     return table
 
 
-def _moves(count: int, states: int, switch: float) -> Tensor | None:
+def _moves(count: int, states: int, switch: float) -> Tensor:
     """Where a bond index goes: it stays, or with probability `switch` is any of those that stand for its label."""
-    if not switch:
-        return None
     label = torch.arange(count) % states
     alike = (label.unsqueeze(1) == label).double()
     return (1 - switch) * torch.eye(count, dtype=alike.dtype) + switch * alike / alike.sum(1, keepdim=True)
