@@ -139,6 +139,8 @@ def test_networks_and_labels_are_those_of_the_settings() -> None:
     assert fine.labels == JudgedLabels(distance=0.06 * 8)  # of images of 64 pixels
     free = [*PLAYED, "gan.labels=judged", "gan.matched=true", "gan.label_distance=none"]
     assert build_family(resolve("digits", free), DIGITS).labels == JudgedLabels(matched=True)
+    by_channel = build_family(resolve("digits", [*free, "gan.norm=channel"]), DIGITS)
+    assert by_channel.game.norms is channel_norms
     bounded = build_family(
         resolve("digits", [*PLAYED, "gan.labels=judged", "gan.game=nonsaturating"]), DIGITS
     )

@@ -107,7 +107,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
         (["gan.labels=judged", "gan.label_weight=2", *GAN], "have no weight; leave gan.label_weight 1"),
         (
             ["gan.labels=judged", "gan.norm=channel", *GAN],
-            "have no channels to penalise; set gan.norm to sample",
+            "labels at a distance have no channels to penalise",
         ),
         (["model.family=cvae", "model.spatial=true"], "a cvae has codes of the whole image"),
         (["prior.kind=mixture", "prior.factored=true"], "a mixture has no cores to factor"),

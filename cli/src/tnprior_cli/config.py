@@ -302,9 +302,10 @@ class RunConfig(Section):
             raise ValueError(
                 "only labels that are judged are matched; set gan.labels to judged or gan.matched to false"
             )
-        if self.gan.labels == "judged" and self.gan.norm == "channel" and self.gan.game == "wgan-gp":
+        if judged and self.gan.norm == "channel" and self.gan.label_distance is not None:
             raise ValueError(
-                "labels that are judged with their objects have no channels to penalise; set gan.norm to sample"
+                "labels at a distance have no channels to penalise; set gan.norm to sample, or gan.matched to true "
+                "and gan.label_distance to none"
             )
         if prior.kind == "vamp":
             raise ValueError("a gan has no encoder, which a vamp prior asks; choose another prior.kind")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from tnprior_models.nets.conv_features import require_shape
 from tnprior_models.nets.conv_generator import halved_sizes
+from tnprior_models.nets.image_critic import ImageCritic
 
 __all__ = ["ConvCritic", "PixelLayerNorm", "image_layer_norm"]
 
@@ -39,7 +38,7 @@ class PixelLayerNorm(nn.LayerNorm):
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
-class ConvCritic(nn.Module):
+class ConvCritic(ImageCritic):
     """`x -> (score, label logits)`: 5x5 convolutions of stride 2 and one dense layer, (B, 1 + L).
 
     The mirror of `ConvGenerator`: channels double from `width`, LeakyReLU 0.2 after each convolution,
@@ -69,25 +68,13 @@ class ConvCritic(nn.Module):
         width: int = 64,
         norm: Callable[[int], nn.Module] = image_layer_norm,
     ) -> None:
-        super().__init__()
         sizes = halved_sizes(image_shape, width)
         widths = [width * 2**level for level in range(len(sizes) - 1)]
-        self.image_shape = tuple(image_shape)
         layers: list[nn.Module] = []
         for before, after in pairwise([image_shape[0], *widths]):
             layers += [nn.Conv2d(before, after, 5, stride=2, padding=2)]
             layers += [norm(after)] if len(layers) > 1 else []
             layers += [nn.LeakyReLU(0.2)]
-        self.convolutions = nn.Sequential(*layers)
         height, breadth = sizes[-1]
-        self.dense = nn.Linear(widths[-1] * height * breadth, 1 + labels)
-
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "B outputs"]:
-        """Score and label logits of images (B, C, H, W) in [0, 1].
-
-        Raises:
-            ImageShapeError: images of another size or number of channels.
-        """
-        require_shape(x, self.image_shape)
-        judged: Tensor = self.dense(self.convolutions(2 * x - 1).flatten(1))
-        return judged
+        features = widths[-1] * height * breadth
+        super().__init__(tuple(image_shape), nn.Sequential(*layers), features, labels=labels)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from tnprior_models.nets.batch_deviation import BatchDeviation
-from tnprior_models.nets.conv_features import require_shape
+from tnprior_models.nets.image_critic import ImageCritic
 from tnprior_models.nets.pyramid import WIDEST, Pyramid
 
 __all__ = ["FineCritic"]
 
 
-class FineCritic(nn.Module):
+class FineCritic(ImageCritic):
     """`x -> (score, label logits)`: a 3x3 convolution at full size, then 4x4 ones that halve it, (B, 1 + L).
 
     LeakyReLU 0.2 after each, no normalisation; the image is halved (rounding down) as long as its shorter side stays
@@ -39,9 +38,8 @@ class FineCritic(nn.Module):
     def __init__(
         self, image_shape: tuple[int, ...], *, labels: int = 0, width: int = 32, compares: bool = False
     ) -> None:
-        super().__init__()
-        self.image_shape = Pyramid(tuple(image_shape), width).image_shape
-        channels, height, breadth = self.image_shape
+        shape = Pyramid(tuple(image_shape), width).image_shape
+        channels, height, breadth = shape
         widths = [width]
         while min(height, breadth) // 2 >= 4:
             height, breadth = height // 2, breadth // 2
@@ -52,15 +50,4 @@ class FineCritic(nn.Module):
         if compares:
             last = widths[-1]
             layers += [BatchDeviation(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2)]
-        self.convolutions = nn.Sequential(*layers)
-        self.dense = nn.Linear(widths[-1] * height * breadth, 1 + labels)
-
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "B outputs"]:
-        """Score and label logits of images (B, C, H, W) in [0, 1].
-
-        Raises:
-            ImageShapeError: images of another size or number of channels.
-        """
-        require_shape(x, self.image_shape)
-        judged: Tensor = self.dense(self.convolutions(2 * x - 1).flatten(1))
-        return judged
+        super().__init__(shape, nn.Sequential(*layers), widths[-1] * height * breadth, labels=labels)
