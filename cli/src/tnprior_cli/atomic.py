@@ -68,6 +68,35 @@ def require_free(path: Path, *, overwrite: bool, ours: Callable[[Path], bool], n
         )
 
 
+def require_free_folder(path: Path, *, overwrite: bool, ours: Callable[[Path], bool], noun: str) -> None:
+    """As `require_free`, of a folder, whose name must not be that of a picture or a table.
+
+    Raises:
+        UsageError: as in `require_free`, or the name ends as those of files that go into such a folder do.
+    """
+    if path.suffix.lower() in _OF_FILES:
+        raise UsageError(
+            f"-o names a folder, whose files have names of their own; received {path}, the name of a file; "
+            f"try -o {path.with_suffix('')}"
+        )
+    require_free(path, overwrite=overwrite, ours=ours, noun=noun)
+
+
+_OF_FILES = {
+    ".csv",
+    ".html",
+    ".jpeg",
+    ".jpg",
+    ".json",
+    ".npz",
+    ".pdf",
+    ".png",
+    ".safetensors",
+    ".toml",
+    ".zip",
+}
+
+
 def _move_into_place(temporary: Path, path: Path) -> None:
     if not os.path.lexists(path):
         temporary.rename(path)

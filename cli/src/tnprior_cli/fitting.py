@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from tnprior_cli.atomic import new_directory, require_free, write_text
+from tnprior_cli.atomic import new_directory, require_free_folder, write_text
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, load_model, pick_device
 from tnprior_cli.carried import carry_networks
@@ -100,7 +100,7 @@ def plan_fit(run: Path, out: Path, overrides: Iterable[str], *, device: str, ove
     # The networks have the width that they were trained with, whatever prior they get.
     trained = matched(source.config, source.objects)
     config, settings = fitted_config(trained, str(source.path), overrides)
-    require_free(out, overwrite=overwrite, ours=is_run, noun="a run directory")
+    require_free_folder(out, overwrite=overwrite, ours=is_run, noun="a run directory")
     if out.exists() and out.samefile(run):
         raise UsageError(f"{out} is the run itself; choose another -o")
     data = build_data(config.data, "train")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from tnprior_cli.atomic import new_directory, require_free
+from tnprior_cli.atomic import new_directory, require_free_folder
 from tnprior_cli.attributes import Objects, objects_of
 from tnprior_cli.build import build_data, build_model, pick_device
 from tnprior_cli.config import RunConfig
@@ -157,7 +157,7 @@ def _require_free(path: Path, wish: Wish) -> None:
     if is_run(path) and not wish.overwrite:
         raise UsageError(f"{path} is a run already; continue it with --resume, replace it with --overwrite, or "
                          "choose another -o")  # fmt: skip
-    require_free(path, overwrite=wish.overwrite, ours=is_run, noun="a run directory")
+    require_free_folder(path, overwrite=wish.overwrite, ours=is_run, noun="a run directory")
 
 
 def _check(planned: Plan) -> None:

@@ -110,10 +110,10 @@ def export(
 ) -> None:
     """Write a data set as a folder of PNGs with metadata.csv, hidden labels as empty cells."""
     import tnprior_data
-    from tnprior_cli.atomic import new_directory, require_free
+    from tnprior_cli.atomic import new_directory, require_free_folder
     from tnprior_cli.export import write_folder
 
-    require_free(
+    require_free_folder(
         out, overwrite=overwrite, ours=lambda path: (path / "metadata.csv").is_file(), noun="such a folder"
     )
     dataset = tnprior_data.load(name, root=root, split=split, missing=missing, seed=seed)

@@ -33,14 +33,14 @@ def hop(
     overwrite: Overwrite = False,
 ) -> None:
     """Hop between the prior's modes: random latents drawn anew given all others, a row of images each time."""
-    from tnprior_cli.atomic import new_directory, require_free
+    from tnprior_cli.atomic import new_directory, require_free_folder
     from tnprior_cli.given import describe, parse_given
     from tnprior_cli.rundir import open_run
 
     condition = parse_given(given or [])
     described = open_run(run)
     target = out or Path(f"hops-{run.resolve().name}")
-    require_free(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp hop")
+    require_free_folder(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp hop")
 
     from tnprior_cli.draw import Request
     from tnprior_cli.prior_views.hop_album import HopRequest

@@ -53,14 +53,16 @@ def interpolate(
     overwrite: Overwrite = False,
 ) -> None:
     """Interpolate along the prior, between samples or --from one condition --to another; every step is a sample."""
-    from tnprior_cli.atomic import new_directory, require_free
+    from tnprior_cli.atomic import new_directory, require_free_folder
     from tnprior_cli.given import parse_given
     from tnprior_cli.rundir import open_run
 
     condition, ends = parse_given(given or []), _ends(before, after)
     described = open_run(run)
     target = out or Path(f"paths-{run.resolve().name}")
-    require_free(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp interpolate")
+    require_free_folder(
+        target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp interpolate"
+    )
 
     from tnprior_cli.prior_views.path_album import Change, PathRequest
 

@@ -41,7 +41,7 @@ def marginals(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw exact densities of pairs of latents; with --given the conditional ones beside them."""
-    from tnprior_cli.atomic import new_directory, require_free
+    from tnprior_cli.atomic import new_directory, require_free_folder
     from tnprior_cli.given import parse_given
     from tnprior_cli.rundir import open_run
 
@@ -50,7 +50,7 @@ def marginals(
         raise UsageError("--pairs names the pairs; leave -n out")
     described = open_run(run)
     target = out or Path(f"marginals-{run.resolve().name}")
-    require_free(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp marginals")
+    require_free_folder(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp marginals")
 
     from tnprior_cli.draw import Request
     from tnprior_cli.prior_views.marginal_sheet import MarginalRequest

@@ -35,7 +35,7 @@ def sample(
     overwrite: Overwrite = False,
 ) -> None:
     """Generate objects given any subset of the attributes, with log p(condition)."""
-    from tnprior_cli.atomic import new_directory, require_free
+    from tnprior_cli.atomic import new_directory, require_free_folder
     from tnprior_cli.given import combine, parse_given, read_given_file, require_choice
     from tnprior_cli.rundir import open_run
 
@@ -44,7 +44,7 @@ def sample(
     require_choice(best_of, conditions)
     described = open_run(run)
     target = out or Path(f"samples-{run.resolve().name}")
-    require_free(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp sample")
+    require_free_folder(target, overwrite=overwrite, ours=_is_ours, noun="an earlier output of tnp sample")
 
     from tnprior_cli.draw import Request, write_samples
 
