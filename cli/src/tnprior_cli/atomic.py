@@ -82,19 +82,7 @@ def require_free_folder(path: Path, *, overwrite: bool, ours: Callable[[Path], b
     require_free(path, overwrite=overwrite, ours=ours, noun=noun)
 
 
-_OF_FILES = {
-    ".csv",
-    ".html",
-    ".jpeg",
-    ".jpg",
-    ".json",
-    ".npz",
-    ".pdf",
-    ".png",
-    ".safetensors",
-    ".toml",
-    ".zip",
-}
+_OF_FILES = {".csv", ".html", ".jpeg", ".jpg", ".json", ".npz", ".png", ".safetensors", ".toml", ".zip"}
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:
