@@ -29,7 +29,7 @@ class ConvEncoder(nn.Module):
             whose width is to be compared with another's wants all: groups come and go with the width.
         spatial: a code that is a grid, `CellsToCode`: the dense layers see one cell of the last grid at a time, and
             nearly all parameters are the convolutions'. Drawn faces have bounds ten nats higher then, for as many
-            parameters (docs/learned-priors.md). The order of the code is that of `Cells`.
+            parameters (docs/measured-vae-priors.md). The order of the code is that of `Cells`.
 
     Raises:
         ModelError: an image shape or a width that `Pyramid` refuses, or a spatial code whose length is no multiple
