@@ -152,4 +152,5 @@ def test_the_table_of_violations_holds_the_baselines_to_the_same_data() -> None:
         assert config.data == configs["train"].data
         same = {name: getattr(config.model, name) for name in ("latents", "width", "hidden", "likelihood")}
         assert all(value == getattr(configs["train"].model, name) for name, value in same.items())
-        assert (config.train.epochs, config.train.lr) == (configs["train"].train.epochs, 1e-3)
+        alike = {name: getattr(config.train, name) for name in ("epochs", "batch_size", "lr")}
+        assert all(value == getattr(configs["train"].train, name) for name, value in alike.items())
