@@ -15,6 +15,7 @@ import pytest
         ("fit-prior", "RUN"),
         ("train", "digits"),
         ("data", "export", "digits"),
+        ("table", "embedded"),
     ],
     ids=lambda words: words[0],
 )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tnprior_cli.errors import UsageError
 
+_OF_FILES = {".csv", ".html", ".jpeg", ".jpg", ".json", ".npz", ".png", ".safetensors", ".toml", ".zip"}
+
 
 def write_text(path: Path, text: str) -> None:
     """Replaces the file by the text, whole or not at all."""
@@ -72,17 +74,23 @@ def require_free_folder(path: Path, *, overwrite: bool, ours: Callable[[Path], b
     """As `require_free`, of a folder, whose name must not be that of a picture or a table.
 
     Raises:
-        UsageError: as in `require_free`, or the name ends as those of files that go into such a folder do.
+        UsageError: as in `require_free` and `require_folder_name`.
+    """
+    require_folder_name(path)
+    require_free(path, overwrite=overwrite, ours=ours, noun=noun)
+
+
+def require_folder_name(path: Path) -> None:
+    """Refuses the name of a file for a folder to write.
+
+    Raises:
+        UsageError: the name ends as those of files that go into such a folder do.
     """
     if path.suffix.lower() in _OF_FILES:
         raise UsageError(
             f"-o names a folder, whose files have names of their own; received {path}, the name of a file; "
             f"try -o {path.with_suffix('')}"
         )
-    require_free(path, overwrite=overwrite, ours=ours, noun=noun)
-
-
-_OF_FILES = {".csv", ".html", ".jpeg", ".jpg", ".json", ".npz", ".png", ".safetensors", ".toml", ".zip"}
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:

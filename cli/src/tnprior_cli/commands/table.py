@@ -53,10 +53,12 @@ def table(
     if name is None:
         _list(output, json)
         return
+    from tnprior_cli.atomic import require_folder_name
     from tnprior_cli.tables.cells import Request
     from tnprior_cli.tables.job import default_place, plan_job
 
     place = out or default_place(name)
+    require_folder_name(place)
     request = Request(
         name,
         place,
