@@ -124,14 +124,17 @@ def test_the_conditions_of_the_user_have_their_numbers(faces: tuple[Page, dict[s
     page, report, _ = faces
     values = report["values"]
     for text in ("male=1,hat=0", "smiling!=1"):
-        for number in ("log-p", "hits", "all-hits", "entropy", "entropy/model"):
+        for number in ("log-p", "hits", "all-hits", "entropy", "entropy/model", "vendi-score"):
             assert f"condition/{text}/{number}" in values
         assert values[f"condition/{text}/log-p"] < 0
         assert 0 <= values[f"condition/{text}/entropy/model"] <= 0.6932
     assert "--given male=1,hat=0" in report["command"]
     found = next(item for item in report["results"] if item["label"] == "condition/male=1,hat=0")
     assert list(found["free"]["attributes"]) == ["smiling"]
-    assert "condition/male=1,hat=0/entropy/model" in {item["data-name"] for item in page.all("data")}
+    shown = {item["data-name"] for item in page.all("data")}
+    assert {f"condition/male=1,hat=0/{name}" for name in ("entropy/model", "vendi-score")} <= shown
+    assert {"classifier/vendi-score", "classifier/vendi-score/real"} <= shown
+    assert 1 <= values["condition/male=1,hat=0/vendi-score"] <= 40
 
 
 def test_violations_stand_by_number_of_requests_beside_those_of_the_judge(

@@ -12,6 +12,7 @@ from tnprior_eval import (
     LikelihoodBound,
     PrecisionRecall,
     Report,
+    VendiScore,
     accuracy,
     broken_requests,
     inside_balls,
@@ -40,7 +41,8 @@ def measured(device):
     bound = LikelihoodBound(20)
     bound.update(x.T.repeat(7, 1)[:20])
     distances = [
-        kind(extractor="classifier:1f") for kind in (ClassifierFrechet, KernelDistance, PrecisionRecall)
+        kind(extractor="classifier:1f")
+        for kind in (ClassifierFrechet, KernelDistance, PrecisionRecall, VendiScore)
     ]
     for metric in distances:
         metric.update(real=x, generated=y)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tnprior_eval import Diversity, ShapeError, SubsetCondition
+from tnprior_eval import Diversity, ShapeError, SubsetCondition, vendi_score
 
 NAMES, COUNTS = ["digit", "hat", "male"], [3, 2, 2]
 ALLOWED = [torch.tensor([True, False, True]), None, torch.tensor([False, True])]
@@ -50,3 +50,21 @@ def test_tables_that_do_not_fit_are_refused():
         SubsetCondition(NAMES, COUNTS, ALLOWED[:2])
     with pytest.raises(ShapeError):
         SubsetCondition(NAMES, COUNTS, ALLOWED).update(ANSWERS[:, :2])
+
+
+def test_features_are_scored_about_the_centre():
+    features, centre = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.ones(3)
+    metric = SubsetCondition(NAMES, COUNTS, ALLOWED, centre=centre)
+    assert metric.compute().different is None
+    metric.update(ANSWERS[:3], features[:3])
+    metric.update(ANSWERS[3:], features[3:])
+    found = metric.compute()
+    assert found.different is not None
+    assert found.different.value == pytest.approx(vendi_score(features, centre=centre))
+    assert found.rows()[-1].name == "condition/vendi-score"
+    with pytest.raises(ShapeError, match="received a centre alone"):
+        metric.update(ANSWERS)
+    with pytest.raises(ShapeError, match="received features alone"):
+        SubsetCondition(NAMES, COUNTS, ALLOWED).update(ANSWERS, features)
+    with pytest.raises(ShapeError, match="expected features of 4 objects"):
+        metric.update(ANSWERS, features[:3])

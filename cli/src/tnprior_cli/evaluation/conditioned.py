@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from tnprior_cli.conditions import Evidence, evidence_of, requested_codes
+from tnprior_cli.evaluation.likeness import compared_rows
 from tnprior_cli.evaluation.own import own_entropies
 from tnprior_cli.evaluation.subject import PIECE, Subject
 from tnprior_cli.evaluation.subsets import Subset, chosen_subsets
 from tnprior_cli.given import Condition, describe
 from tnprior_cli.pieces import pieces
-from tnprior_eval import Classifier, Protocol, SubsetCondition, SubsetConditionResult, quantize
+from tnprior_eval import Classifier, Judgement, Protocol, SubsetCondition, SubsetConditionResult, quantize
 
 SHOWN = 12
 
@@ -26,13 +28,22 @@ class ConditionedSamples:
     shown: Tensor
 
 
-def conditioned_samples(subject: Subject, classifier: Classifier) -> list[ConditionedSamples]:
-    """Generates and judges objects for the user's conditions, or for those that the data suggest."""
+def conditioned_samples(
+    subject: Subject, classifier: Classifier, real: Judgement
+) -> list[ConditionedSamples]:
+    """Generates and judges objects for the user's conditions, or for those that the data suggest.
+
+    Args:
+        subject: the run.
+        classifier: the judge.
+        real: what the judge makes of all test images.
+    """
     subsets = chosen_subsets(subject.effort.conditions, subject.run.objects.schema(), subject.train.table)
-    return [_measured(subject, classifier, subset) for subset in subsets]
+    centre = real.features[compared_rows(subject)].double().mean(dim=0)
+    return [_measured(subject, classifier, subset, centre) for subset in subsets]
 
 
-def _measured(subject: Subject, classifier: Classifier, subset: Subset) -> ConditionedSamples:
+def _measured(subject: Subject, classifier: Classifier, subset: Subset, centre: Tensor) -> ConditionedSamples:
     schema = subject.run.objects.schema()
     evidence, text = evidence_of(subset.condition, schema), describe(subset.condition)
     allowed = _allowed(subset.condition, subject)
@@ -46,12 +57,13 @@ def _measured(subject: Subject, classifier: Classifier, subset: Subset) -> Condi
         allowed,
         log_probability=log_probability,
         model=own_entropies(subject.model, evidence, free),
+        centre=centre,
         label=f"condition/{text}",
         protocol=protocol.having(given=text, **subject.drawn_so),
     )
-    metric.update(classifier.answers(shown))
-    for _, x in drawn:
-        metric.update(classifier.answers(x))
+    for x in chain([shown], (x for _, x in drawn)):
+        judged = classifier.judge(x)
+        metric.update(judged.answers, judged.features)
     return ConditionedSamples(subset, metric.compute(), shown[:SHOWN])
 
 

@@ -24,6 +24,7 @@ from tnprior_eval import (
     PrecisionRecall,
     Protocol,
     Result,
+    VendiScore,
     quantize,
 )
 
@@ -31,7 +32,7 @@ NEIGHBOURS = 3
 
 
 def likeness(subject: Subject, classifier: Classifier, real: Judgement) -> list[Result]:
-    """Fréchet and kernel distance, precision and recall, diversity: one pass of the judge for all of them.
+    """Fréchet and kernel distance, Vendi score, precision and recall, diversity: one pass of the judge for all.
 
     Args:
         subject: the run.
@@ -41,8 +42,9 @@ def likeness(subject: Subject, classifier: Classifier, real: Judgement) -> list[
     rows, protocol = compared_rows(subject), _protocol(subject)
     extractor = classifier.extractor
     distance = ClassifierFrechet(extractor=extractor, protocol=protocol)
-    pairwise: list[KernelDistance | PrecisionRecall] = [
-        KernelDistance(extractor=extractor, protocol=protocol)
+    pairwise: list[KernelDistance | PrecisionRecall | VendiScore] = [
+        KernelDistance(extractor=extractor, protocol=protocol),
+        VendiScore(extractor=extractor, protocol=protocol),
     ]
     if len(rows) > NEIGHBOURS:
         pairwise.append(PrecisionRecall(extractor=extractor, neighbours=NEIGHBOURS, protocol=protocol))

@@ -51,7 +51,7 @@ def _judged(subject: Subject, report: Report) -> list[ConditionedSamples]:
     asked = requested_attributes(subject, classifier, real) if subject.names else []
     for result in (*asked, *likeness(subject, classifier, real)):
         report.add(result)
-    conditioned = conditioned_samples(subject, classifier) if subject.names else []
+    conditioned = conditioned_samples(subject, classifier, real) if subject.names else []
     for item in conditioned:
         report.add(item.result)
     if subject.effort.inception is not None:

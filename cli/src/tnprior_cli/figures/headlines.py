@@ -116,6 +116,15 @@ _KINDS = (
         _SHARE,
     ),
     _Kind(
+        ("classifier/vendi-score",),
+        "Different objects",
+        "Of as many different objects do the generated ones consist, in effect, whether they look real or not (Vendi "
+        "score in the classifier's features); only the same n compares.",
+        "",
+        ("classifier/vendi-score/real",),
+        "as many real test objects",
+    ),
+    _Kind(
         ("bound/iwae-*", "bound/elbo"),
         "Log-likelihood, at least",
         "A lower bound on how much probability the model gives a test image, in nats; higher is better, and only "

@@ -16,7 +16,9 @@ CAPTION = (
     "in the generated images. Variety is the entropy (nats per free attribute) of the classifier's answers on the "
     "attributes that were left free; beside it stands what the model itself says it should be, the conditional "
     "entropy of their marginals, exact or estimated like p(condition). Much lower means that the images vary less "
-    "than the model knows; somewhat higher is usual, because the classifier's own mistakes look like variety."
+    "than the model knows; somewhat higher is usual, because the classifier's own mistakes look like variety. "
+    "Different objects, in effect, is the Vendi score of the images in the classifier's features: what varies besides "
+    "attributes counts, too, noise as well."
 )
 
 
@@ -40,7 +42,9 @@ def _quantities(rows: Sequence[Row]) -> Iterator[Quantity]:
         value, kind = row.estimate.value, _kind(row.name)
         if kind in _LABELS:
             shares = kind in ("hits", "all-hits")
-            text = percent(value) if shares else f"{value:.2f} nats"
+            text = (
+                percent(value) if shares else f"{value:.3g}" if kind == "vendi-score" else f"{value:.2f} nats"
+            )
             yield Quantity(row.name, value, text, _LABELS[kind], interval(row.estimate, as_percent=shares))
 
 
@@ -55,4 +59,5 @@ _LABELS = {
     "all-hits": "images with all hits",
     "entropy": "variety of the free attributes",
     "entropy/model": "the model's own",
+    "vendi-score": "different objects, in effect",
 }

@@ -16,6 +16,7 @@ NAMES = (
     "classifier-violation/any",
     "classifier/precision",
     "classifier/recall",
+    "classifier/vendi-score",
     "condition-violation",
     "condition-violation/any",
     "generated-accuracy",

@@ -31,6 +31,7 @@ from tnprior_eval.reliability import Reliability
 from tnprior_eval.report import Report
 from tnprior_eval.result import Result, Row
 from tnprior_eval.subset_condition import SubsetCondition, SubsetConditionResult
+from tnprior_eval.vendi_score import VendiScore, VendiScoreResult, vendi_score
 from tnprior_eval.violation import (
     ConditionViolation,
     GivenCount,
@@ -88,6 +89,8 @@ __all__ = [
     "TrainingProgress",
     "TrainingRecord",
     "TrainingSettings",
+    "VendiScore",
+    "VendiScoreResult",
     "ViolationResult",
     "WeightsUnavailableError",
     "accuracy",
@@ -108,6 +111,7 @@ __all__ = [
     "save_classifier",
     "train_classifier",
     "training_key",
+    "vendi_score",
     "versions",
     "wilson_interval",
 ]

@@ -1,19 +1,21 @@
-"""Objects generated for one condition on a few attributes: do they show it, and do the free attributes vary?"""
+"""Objects generated for one condition on a few attributes: do they show it, and do they vary otherwise?"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from tnprior_eval.checks import check_codes, check_names
+from tnprior_eval.checks import check_codes, check_features, check_names
 from tnprior_eval.diversity import Diversity, DiversityResult
 from tnprior_eval.errors import ShapeError
 from tnprior_eval.estimate import Estimate, proportion
 from tnprior_eval.pair_counts import PairCounts
 from tnprior_eval.protocol import Protocol
 from tnprior_eval.result import Result, Row
+from tnprior_eval.vendi_score import vendi_estimate
 from tnprior_eval.violation import broken_requests
 
 
@@ -27,6 +29,7 @@ class SubsetConditionResult(Result):
         all_hits: share of the objects in which it confirms every request.
         free: entropies of the answers on the attributes that were left free, beside the model's own;
             `None` where nothing was left free.
+        different: Vendi score of the objects' features, attributes or not; `None` where no centre was given.
     """
 
     metric: ClassVar[str] = "subset-condition"
@@ -34,9 +37,10 @@ class SubsetConditionResult(Result):
     hits: Estimate
     all_hits: Estimate
     free: DiversityResult | None
+    different: Estimate | None = None
 
     def rows(self) -> tuple[Row, ...]:
-        """log p(condition), hits, objects with all hits, mean entropy of a free attribute and the model's own."""
+        """log p(condition), hits, all hits, mean entropy of a free attribute and the model's own, Vendi score."""
         numbers = {"hits": self.hits, "all-hits": self.all_hits}
         if self.log_probability is not None and math.isfinite(self.log_probability):
             numbers = {"log-p": Estimate(self.log_probability, 1, unit="nats"), **numbers}
@@ -44,6 +48,8 @@ class SubsetConditionResult(Result):
             numbers["entropy"] = self.free.mean
             if self.free.mean_model is not None:
                 numbers["entropy/model"] = Estimate(self.free.mean_model, self.free.mean.n, unit="nats")
+        if self.different is not None:
+            numbers["vendi-score"] = self.different
         return tuple(Row(f"{self.label}/{name}", item, self.protocol) for name, item in numbers.items())
 
 
@@ -57,11 +63,11 @@ class SubsetCondition:
             the attribute is free.
         log_probability: log p(condition) in nats, if the model knows it.
         model: the model's own conditional entropies of free attributes, in nats, by name.
+        centre: mean of real objects' features (d,), about which the Vendi score of the generated ones is taken.
         label: prefix of the numbers in a report.
         protocol: the condition, the classifier, the seed.
         level: coverage of the intervals.
 
-    >>> import torch
     >>> hat = torch.tensor([False, True])
     >>> metric = SubsetCondition(["hat", "male"], [2, 2], [hat, None], label="condition/hat=1")
     >>> metric.update(torch.tensor([[1, 0], [1, 1], [0, 1], [1, 0]]))
@@ -78,6 +84,7 @@ class SubsetCondition:
         *,
         log_probability: float | None = None,
         model: Mapping[str, float] | None = None,
+        centre: Tensor | None = None,
         label: str = "condition",
         protocol: Protocol | None = None,
         level: float = 0.95,
@@ -93,10 +100,17 @@ class SubsetCondition:
         self._free = [a for a, table in enumerate(allowed) if table is None]
         self._counts, self._objects, self._all = PairCounts(len(self.names)), 0, 0
         self._diversity = self._measure_of_free(label_counts, model) if self._free else None
+        self._centre = centre
+        self._features: list[Tensor] = []
 
-    def update(self, answers: Tensor) -> None:
-        """Adds integer codes (n, A); raises `ShapeError` for other shapes and codes."""
+    def update(self, answers: Tensor, features: Tensor | None = None) -> None:
+        """Adds integer codes (n, A) and, where a centre was given, features (n, d) of the same objects.
+
+        Raises:
+            ShapeError: for other shapes and codes, and for features without a centre or a centre without features.
+        """
         check_codes("answers", answers, len(self.names))
+        self._keep(features, len(answers))
         violated, requested = broken_requests(answers.cpu(), self._allowed)
         self._counts.update(~violated, requested)
         self._objects += len(answers)
@@ -113,7 +127,28 @@ class SubsetCondition:
             hits=self._counts.pooled(level=self._level),
             all_hits=proportion(self._all, self._objects, level=self._level),
             free=None if self._diversity is None else self._diversity.compute(),
+            different=self._different(),
         )
+
+    def _keep(self, features: Tensor | None, n: int) -> None:
+        if self._centre is None and features is None:
+            return
+        if self._centre is None or features is None:
+            given = "features" if self._centre is None else "a centre"
+            raise ShapeError(
+                f"expected features and the centre they are held against, received {given} alone"
+            )
+        check_features("features", features, len(self._centre))
+        if len(features) != n:
+            raise ShapeError(
+                f"expected features of {n} objects, as there are answers, received {len(features)}"
+            )
+        self._features.append(features.detach().cpu())
+
+    def _different(self) -> Estimate | None:
+        if self._centre is None or not sum(map(len, self._features)):
+            return None
+        return vendi_estimate(torch.cat(self._features), self._centre, level=self._level)
 
     def _measure_of_free(self, label_counts: Sequence[int], model: Mapping[str, float] | None) -> Diversity:
         return Diversity(
