@@ -118,11 +118,11 @@ _KINDS = (
     _Kind(
         ("classifier/vendi-score",),
         "Different objects",
-        "Of as many different objects do the generated ones consist, in effect, whether they look real or not (Vendi "
+        "The generated objects amount to this many that have nothing in common, whether they look real or not (Vendi "
         "score in the classifier's features); only the same n compares.",
         "",
         ("classifier/vendi-score/real",),
-        "as many real test objects",
+        "as many real test objects amount to",
     ),
     _Kind(
         ("bound/iwae-*", "bound/elbo"),
