@@ -16,7 +16,7 @@ def features(n, seed, d=5):
 
 
 def by_definition(x):
-    """Definition 3.1 with the n x n matrix of cosines, in numpy."""
+    """Friedman and Dieng 2023, with the n x n matrix of cosines, in numpy."""
     x = x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True)
     shares = np.linalg.eigvalsh(x @ x.T / len(x))
     shares = shares[shares > 1e-12]

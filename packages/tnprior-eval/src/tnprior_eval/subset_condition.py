@@ -15,7 +15,7 @@ from tnprior_eval.estimate import Estimate, proportion
 from tnprior_eval.pair_counts import PairCounts
 from tnprior_eval.protocol import Protocol
 from tnprior_eval.result import Result, Row
-from tnprior_eval.vendi_score import vendi_estimate
+from tnprior_eval.vendi_score import KERNEL, vendi_estimate
 from tnprior_eval.violation import broken_requests
 
 
@@ -48,9 +48,10 @@ class SubsetConditionResult(Result):
             numbers["entropy"] = self.free.mean
             if self.free.mean_model is not None:
                 numbers["entropy/model"] = Estimate(self.free.mean_model, self.free.mean.n, unit="nats")
+        rows = [Row(f"{self.label}/{name}", item, self.protocol) for name, item in numbers.items()]
         if self.different is not None:
-            numbers["vendi-score"] = self.different
-        return tuple(Row(f"{self.label}/{name}", item, self.protocol) for name, item in numbers.items())
+            rows.append(Row(f"{self.label}/vendi-score", self.different, self.protocol.having(kernel=KERNEL)))
+        return tuple(rows)
 
 
 class SubsetCondition:

@@ -18,6 +18,8 @@ from tnprior_eval.jackknife import jackknife_variance
 from tnprior_eval.protocol import Protocol
 from tnprior_eval.result import Result, Row
 
+KERNEL = "cosine about the mean of the real"
+
 
 @dataclass(frozen=True, kw_only=True)
 class VendiScoreResult(Result):
@@ -45,7 +47,7 @@ def vendi_score(features: Tensor, *, centre: Tensor | None = None) -> float:
     r"""The effective number of different objects: the exponential of the entropy of their similarities.
 
     $\exp(-\sum_i \lambda_i \log \lambda_i)$, $\lambda$ the eigenvalues of $K / n$ and $K_{ij}$ the cosine of the angle
-    between $f_i - c$ and $f_j - c$ (Friedman and Dieng 2023, definition 3.1). It asks for no other set of objects: a
+    between $f_i - c$ and $f_j - c$ (Friedman and Dieng 2023, section 3). It asks for no other set of objects: a
     model that draws noise has a large score, so read it beside what says whether objects look real.
 
     Args:
@@ -162,9 +164,7 @@ class VendiScore:
         """Both scores so far; raises `ShapeError` without objects on a side."""
         real, generated = self._store.tables()
         centre = real.double().mean(dim=0)
-        protocol = self._protocol.having(
-            real=len(real), generated=len(generated), kernel="cosine about the mean of the real"
-        )
+        protocol = self._protocol.having(real=len(real), generated=len(generated), kernel=KERNEL)
         return VendiScoreResult(
             label=self._label,
             protocol=replace(protocol, extractor=self._extractor),
