@@ -1,6 +1,6 @@
 """Samples for conditions on a few attributes, with what was measured on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tnprior_cli.evaluation.conditioned import ConditionedSamples
 from tnprior_cli.figures.exhibit import Exhibit, Quantity, Strip, Strips
@@ -40,24 +40,23 @@ def _row(item: ConditionedSamples) -> Strip:
 def _quantities(rows: Sequence[Row]) -> Iterator[Quantity]:
     for row in rows:
         value, kind = row.estimate.value, _kind(row.name)
-        if kind in _LABELS:
-            shares = kind in ("hits", "all-hits")
-            text = (
-                percent(value) if shares else f"{value:.3g}" if kind == "vendi-score" else f"{value:.2f} nats"
-            )
-            yield Quantity(row.name, value, text, _LABELS[kind], interval(row.estimate, as_percent=shares))
+        if kind in _SHOWN:
+            label, text = _SHOWN[kind]
+            bounds = interval(row.estimate, as_percent=text is percent)
+            yield Quantity(row.name, value, text(value), label, bounds)
 
 
 def _kind(name: str) -> str:
     """What comes after the condition, whatever stands in it."""
-    return next((kind for kind in sorted(_LABELS, key=len, reverse=True) if name.endswith(f"/{kind}")), "")
+    return next((kind for kind in sorted(_SHOWN, key=len, reverse=True) if name.endswith(f"/{kind}")), "")
 
 
-_LABELS = {
-    "log-p": "log p(condition)",
-    "hits": "hit rate",
-    "all-hits": "images with all hits",
-    "entropy": "variety of the free attributes",
-    "entropy/model": "the model's own",
-    "vendi-score": "different objects, in effect",
+_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "log-p": ("log p(condition)", "{:.2f} nats".format),
+    "hits": ("hit rate", percent),
+    "all-hits": ("images with all hits", percent),
+    "entropy": ("variety of the free attributes", "{:.2f} nats".format),
+    "entropy/model": ("the model's own", "{:.2f} nats".format),
+    "vendi-score": ("different objects, in effect", "{:.3g}".format),
 }
+"""Numbers of a condition: what they are called, and how they are written."""

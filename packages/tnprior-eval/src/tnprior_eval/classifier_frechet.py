@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tnprior_eval.errors import EvalError
-from tnprior_eval.feature_streams import MomentStreams, kind_of, labelled
+from tnprior_eval.feature_streams import MomentStreams, check_same_extractor, kind_of, labelled
 from tnprior_eval.frechet import JackknifeDistance
 from tnprior_eval.moments import GroupedMoments
 from tnprior_eval.protocol import Protocol
@@ -84,10 +84,7 @@ class ClassifierFrechet:
 
     def merge(self, other: "ClassifierFrechet") -> None:
         """Adds what another accumulator of the same classifier has seen."""
-        if other._extractor != self._extractor:
-            raise EvalError(
-                f"expected features of {self._extractor}, received features of {other._extractor}"
-            )
+        check_same_extractor(self._extractor, other._extractor)
         self._streams.merge(other._streams)
 
     def compute(self) -> ClassifierFrechetResult:

@@ -53,3 +53,9 @@ def kind_of(extractor: str) -> str:
 def labelled(metric: str, subset: str) -> str:
     """The name of the number in a report: the metric, then the subset it was measured on."""
     return f"{metric}/{subset}" if subset else metric
+
+
+def check_same_extractor(expected: str, received: str) -> None:
+    """Raises `EvalError` unless both accumulators hold the features of one extractor."""
+    if received != expected:
+        raise EvalError(f"expected features of {expected}, received features of {received}")

@@ -6,8 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tnprior_eval.checks import check_features
-from tnprior_eval.errors import EvalError
-from tnprior_eval.feature_streams import MomentStreams, labelled
+from tnprior_eval.feature_streams import MomentStreams, check_same_extractor, labelled
 from tnprior_eval.frechet import JackknifeDistance
 from tnprior_eval.inception import DIMENSION, Inception
 from tnprior_eval.moments import GroupedMoments
@@ -85,10 +84,7 @@ class InceptionFid:
 
     def merge(self, other: "InceptionFid") -> None:
         """Adds what another accumulator with the same weights has seen."""
-        if other._extractor != self._extractor:
-            raise EvalError(
-                f"expected features of {self._extractor}, received features of {other._extractor}"
-            )
+        check_same_extractor(self._extractor, other._extractor)
         self._streams.merge(other._streams)
 
     def compute(self) -> InceptionFidResult:

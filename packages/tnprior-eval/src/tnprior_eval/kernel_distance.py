@@ -1,7 +1,7 @@
 """Kernel (maximum mean) distance between features: unbiased, of all samples, with a jackknife error."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -9,12 +9,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from tnprior_eval.checks import check_features
-from tnprior_eval.errors import EvalError, ShapeError
+from tnprior_eval.errors import ShapeError
 from tnprior_eval.estimate import Estimate, normal_interval
-from tnprior_eval.feature_store import FeatureStore
+from tnprior_eval.feature_metric import FeatureMetric
 from tnprior_eval.feature_streams import kind_of, labelled
 from tnprior_eval.jackknife import jackknife_variance
-from tnprior_eval.protocol import Protocol, Setting
+from tnprior_eval.protocol import Protocol
 from tnprior_eval.result import Result, Row
 
 KERNEL = "((x.y)/d + 1)^3"
@@ -54,7 +54,7 @@ def kernel_distance(real: Tensor, generated: Tensor, *, chunk: int = 2048) -> fl
     return _distance(_block_sums(real, generated, groups=1, chunk=chunk))
 
 
-class KernelDistance:
+class KernelDistance(FeatureMetric):
     """Accumulates (stores) features of real and generated objects.
 
     Args:
@@ -80,33 +80,19 @@ class KernelDistance:
         protocol: Protocol | None = None,
         level: float = 0.95,
     ) -> None:
-        self._label = labelled(f"{kind_of(extractor)}-{KernelDistanceResult.metric}", subset)
-        self._extractor, self._groups, self._level = extractor, groups, level
-        self._protocol = protocol or Protocol()
-        self._store = FeatureStore()
-
-    def update(self, *, real: Tensor | None = None, generated: Tensor | None = None) -> None:
-        """Adds features (n, d); raises `ShapeError` for another shape or entries that are not finite."""
-        self._store.update(real, generated)
-
-    def merge(self, other: "KernelDistance") -> None:
-        """Adds what another accumulator of the same features has seen."""
-        if other._extractor != self._extractor:
-            raise EvalError(
-                f"expected features of {self._extractor}, received features of {other._extractor}"
-            )
-        self._store.merge(other._store)
+        label = labelled(f"{kind_of(extractor)}-{KernelDistanceResult.metric}", subset)
+        super().__init__(label, extractor, protocol, level)
+        self._groups = groups
 
     def compute(self) -> KernelDistanceResult:
         """The distance so far; raises `ShapeError` with fewer than two objects on a side."""
-        real, generated = self._store.tables()
+        real, generated = self._tables()
         sums = _block_sums(real, generated, groups=self._groups, chunk=2048)
         value, error = _distance(sums), _jackknife_error(sums)
         interval = normal_interval(value, error, level=self._level)
-        settings: dict[str, Setting] = {"kernel": KERNEL, "real": len(real), "generated": len(generated)}
         return KernelDistanceResult(
             label=self._label,
-            protocol=replace(self._protocol.having(**settings), extractor=self._extractor),
+            protocol=self._protocol_for(real, generated, kernel=KERNEL),
             distance=Estimate(value, min(len(real), len(generated)), error, interval),
             real=len(real),
             generated=len(generated),

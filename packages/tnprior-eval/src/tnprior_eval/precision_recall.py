@@ -1,6 +1,6 @@
 """Precision and recall of generated objects by k-nearest-neighbour balls in a feature space."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from tnprior_eval.checks import check_features
-from tnprior_eval.errors import EvalError, ShapeError
+from tnprior_eval.errors import ShapeError
 from tnprior_eval.estimate import Estimate, proportion
-from tnprior_eval.feature_store import FeatureStore
+from tnprior_eval.feature_metric import FeatureMetric
 from tnprior_eval.feature_streams import kind_of, labelled
-from tnprior_eval.protocol import Protocol, Setting
+from tnprior_eval.protocol import Protocol
 from tnprior_eval.result import Result, Row
 
 
@@ -72,7 +72,7 @@ def _distances(a: Float64[Tensor, "n d"], b: Float64[Tensor, "m d"]) -> Float64[
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-class PrecisionRecall:
+class PrecisionRecall(FeatureMetric):
     """Accumulates (stores) features of real and generated objects.
 
     Args:
@@ -98,36 +98,17 @@ class PrecisionRecall:
         protocol: Protocol | None = None,
         level: float = 0.95,
     ) -> None:
-        self._label = labelled(kind_of(extractor), subset)
-        self._extractor, self._neighbours, self._level = extractor, neighbours, level
-        self._protocol = protocol or Protocol()
-        self._store = FeatureStore()
-
-    def update(self, *, real: Tensor | None = None, generated: Tensor | None = None) -> None:
-        """Adds features (n, d); raises `ShapeError` for another shape or entries that are not finite."""
-        self._store.update(real, generated)
-
-    def merge(self, other: "PrecisionRecall") -> None:
-        """Adds what another accumulator of the same features has seen."""
-        if other._extractor != self._extractor:
-            raise EvalError(
-                f"expected features of {self._extractor}, received features of {other._extractor}"
-            )
-        self._store.merge(other._store)
+        super().__init__(labelled(kind_of(extractor), subset), extractor, protocol, level)
+        self._neighbours = neighbours
 
     def compute(self) -> PrecisionRecallResult:
         """Both shares so far; raises `ShapeError` with fewer than k + 1 objects on a side."""
-        real, generated = self._store.tables()
+        real, generated = self._tables()
         precise = inside_balls(generated, real, self._neighbours)
         recalled = inside_balls(real, generated, self._neighbours)
-        settings: dict[str, Setting] = {
-            "neighbours": self._neighbours,
-            "real": len(real),
-            "generated": len(generated),
-        }
         return PrecisionRecallResult(
             label=self._label,
-            protocol=replace(self._protocol.having(**settings), extractor=self._extractor),
+            protocol=self._protocol_for(real, generated, neighbours=self._neighbours),
             precision=proportion(int(precise.sum()), len(precise), level=self._level),
             recall=proportion(int(recalled.sum()), len(recalled), level=self._level),
         )

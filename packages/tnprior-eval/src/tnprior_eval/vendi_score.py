@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from tnprior_eval.checks import check_features
 from tnprior_eval.errors import EvalError, ShapeError
 from tnprior_eval.estimate import Estimate, normal_interval
-from tnprior_eval.feature_store import FeatureStore
+from tnprior_eval.feature_metric import FeatureMetric
 from tnprior_eval.feature_streams import kind_of, labelled
 from tnprior_eval.jackknife import jackknife_variance
 from tnprior_eval.protocol import Protocol
@@ -65,14 +65,14 @@ def vendi_score(features: Tensor, *, centre: Tensor | None = None) -> float:
     (4.0, 1.0)
     """
     directions = _directions(features, centre)
-    if not len(directions):
-        raise ShapeError("expected features of one object or more, received none")
     return _score(directions.T @ directions)
 
 
 def _directions(features: Tensor, centre: Tensor | None) -> Float64[Tensor, "n e"]:
     """Unit vectors from the centre; a coordinate of their own for objects that lie in it."""
     check_features("features", features)
+    if not len(features):
+        raise ShapeError("expected features of one object or more, received none")
     x = features.detach().cpu().double()
     if centre is not None:
         check_features("centre", centre[None], x.shape[1])
@@ -99,8 +99,6 @@ def vendi_estimate(features: Tensor, centre: Tensor, *, groups: int = 20, level:
     """
     directions = _directions(features, centre)
     n, whole = len(directions), directions.T @ directions
-    if n == 0:
-        raise ShapeError("expected features of one object or more, received none")
     value = _score(whole)
     if n < 2 or groups < 2:
         return Estimate(value, n)
@@ -116,7 +114,7 @@ def _parts(directions: Tensor, groups: int) -> Iterator[Tensor]:
         yield part.T @ part
 
 
-class VendiScore:
+class VendiScore(FeatureMetric):
     """Accumulates (stores) features of real and generated objects; the centre is the mean of the real ones.
 
     Args:
@@ -143,31 +141,16 @@ class VendiScore:
     ) -> None:
         if groups < 1:
             raise EvalError(f"expected one jackknife group or more, received {groups}")
-        self._label = labelled(kind_of(extractor), subset)
-        self._extractor, self._groups, self._level = extractor, groups, level
-        self._protocol = protocol or Protocol()
-        self._store = FeatureStore()
-
-    def update(self, *, real: Tensor | None = None, generated: Tensor | None = None) -> None:
-        """Adds features (n, d); raises `ShapeError` for another shape or entries that are not finite."""
-        self._store.update(real, generated)
-
-    def merge(self, other: "VendiScore") -> None:
-        """Adds what another accumulator of the same features has seen."""
-        if other._extractor != self._extractor:
-            raise EvalError(
-                f"expected features of {self._extractor}, received features of {other._extractor}"
-            )
-        self._store.merge(other._store)
+        super().__init__(labelled(kind_of(extractor), subset), extractor, protocol, level)
+        self._groups = groups
 
     def compute(self) -> VendiScoreResult:
         """Both scores so far; raises `ShapeError` without objects on a side."""
-        real, generated = self._store.tables()
+        real, generated = self._tables()
         centre = real.double().mean(dim=0)
-        protocol = self._protocol.having(real=len(real), generated=len(generated), kernel=KERNEL)
         return VendiScoreResult(
             label=self._label,
-            protocol=replace(protocol, extractor=self._extractor),
+            protocol=self._protocol_for(real, generated, kernel=KERNEL),
             generated=vendi_estimate(generated, centre, groups=self._groups, level=self._level),
             real=vendi_estimate(real, centre, groups=self._groups, level=self._level),
         )
