@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import GroupNorm
@@ -208,9 +209,27 @@ def test_a_gan_is_evaluated_and_says_what_it_cannot_do(trained, tnp, tmp_path: P
     assert refused.code == 2
     assert "GAN" in refused.error
     assert not (tmp_path / "filled.csv").exists()
-    for command in ("sample", "eval"):
-        refused = tnp(command, run, "--given", "digit=3", "--best-of", 2, "-o", tmp_path / command)
-        assert (refused.code, "GAN" in refused.error, (tmp_path / command).exists()) == (2, True, False)
+
+
+def test_a_gan_keeps_the_best_of_several(trained, tnp, tmp_path: Path) -> None:
+    run = trained(*PLAYED, "prior.kind=ring", "gan.networks=fine", "gan.compares=true")
+    for name, more in {
+        "best": ["-n", 6, "--best-of", 3],
+        "pieces": ["-n", 6, "--best-of", 3, "--batch-size", 4],
+        "all": ["-n", 18],
+    }.items():
+        assert tnp("sample", run, "--given", "digit=3", *more, "-o", tmp_path / name, "-q").code == 0
+    best, pieces, drawn = (
+        np.load(tmp_path / name / "samples.npz")["latents"] for name in ("best", "pieces", "all")
+    )
+    assert (best == pieces).all()
+    assert all(
+        (kept == tries).all(1).any() for kept, tries in zip(best, drawn.reshape(6, 3, -1), strict=True)
+    )
+    words = ["-n", "20", "--classifier-steps", "12", "--no-figures", "-o", tmp_path / "report.json", "--json"]
+    answer = tnp("eval", run, "--best-of", "2", *words)
+    assert answer.code == 0, answer.err
+    assert any("best_of=2" in cells[4] for cells in answer.json["table"])
 
 
 def test_a_gan_continues_where_it_stopped(trained, tnp, tiny: tuple[str, ...], tmp_path: Path) -> None:

@@ -283,6 +283,9 @@ def test_a_gan_is_fitted_to_what_it_generates_and_answers(gan_run: Path, tnp, tm
     refused = tnp("impute", run, "digits", "-o", tmp_path / "filled.csv")
     assert refused.code == 2
     assert "received ImplicitModel, which satisfies Decodes" in refused.error
+    for command in ("sample", "eval"):
+        refused = tnp(command, run, "--given", "digit=3", "--best-of", 2, "-o", tmp_path / command)
+        assert (refused.code, "Imputes" in refused.error, (tmp_path / command).exists()) == (2, True, False)
 
 
 def test_labels_that_a_gan_never_generates_are_named() -> None:

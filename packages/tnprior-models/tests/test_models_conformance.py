@@ -32,6 +32,7 @@ from tnprior_models import (
     DecodedPrior,
     DenseCode,
     DenseHead,
+    FineCritic,
     Gaussian,
     ImplicitModel,
     LabelCode,
@@ -39,6 +40,7 @@ from tnprior_models import (
     LabelledCode,
     ModelError,
     MultimodalVAE,
+    ReadsLabels,
 )
 
 SHAPE, D, CELLS, LABELS = (1, 9, 8), 3, 5 * 4, 5
@@ -105,14 +107,15 @@ MODELS = {
 }
 
 
-def gan(prior):
-    return GAN(ConvGenerator(SHAPE, D, width=4), ConvCritic(SHAPE, labels=LABELS, width=4), prior)
+def gan(prior, critic=ConvCritic, **options):
+    return GAN(ConvGenerator(SHAPE, D, width=4), critic(SHAPE, labels=LABELS, width=4, **options), prior)
 
 
 TRAINED = {
     **MODELS,
     "gan, ring": lambda: gan(TensorRingPrior(SITES, rank=3)),
     "gan, normal": lambda: gan(StandardNormalPrior(SITES)),
+    "gan, a critic that compares": lambda: gan(TensorTrainPrior(SITES, rank=3), FineCritic, compares=True),
 }
 SAMPLERS = {
     **TRAINED,
@@ -131,15 +134,21 @@ def make(request):
     return build
 
 
+def built(makers, name):
+    torch.manual_seed(0)
+    return makers[name]().double()
+
+
 @pytest.fixture(params=SAMPLERS)
 def make_sampler(request):
     """Every family that draws objects, those that cannot encode one too."""
+    return lambda: built(SAMPLERS, request.param)
 
-    def build():
-        torch.manual_seed(0)
-        return SAMPLERS[request.param]().double()
 
-    return build
+@pytest.fixture(params=TRAINED)
+def make_reader(request):
+    """Every family that draws objects and reads their labels, as likely or as clear as they are."""
+    return lambda: built(TRAINED, request.param)
 
 
 def batch(rows=6, seed=0, missing=0.5):
@@ -228,13 +237,31 @@ def test_a_condition_per_row_gives_objects_per_row(make_sampler):
     assert drawn.log_evidence.shape == (2,)
 
 
-def test_the_best_of_several_is_the_one_that_the_model_reads_best(make):
-    model, given = make(), {"hat": ["yes", None, "no"], "digit": OneOf("a", "c")}
+def labels_read(model, x):
+    """What the model sees in each object by itself, attribute by attribute."""
+    if isinstance(model, ReadsLabels):
+        return model.read_labels(x)
+    none = torch.zeros(len(x), 2, dtype=torch.long)
+    return model.impute(x, none, none.bool())
+
+
+def test_labels_are_read_off_every_object_by_itself(make_reader):
+    model = make_reader()
+    x = model.sample(7, seed=2).x
+    together, alone = labels_read(model, x), [labels_read(model, x[i : i + 1]) for i in range(7)]
+    for column, found in enumerate(together):
+        assert found.shape == (7, (2, 3)[column])
+        assert (found >= 0).all()
+        torch.testing.assert_close(found, torch.cat([one[column] for one in alone]))
+    assert [tuple(found.shape) for found in labels_read(model, x[:0])] == [(0, 2), (0, 3)]
+
+
+def test_the_best_of_several_is_the_one_that_the_model_reads_best(make_reader):
+    model, given = make_reader(), {"hat": ["yes", None, "no"], "digit": OneOf("a", "c")}
     drawn, kept = model.sample(6 * 4, given, seed=1), BestOf(model, 4).sample(6, given, seed=1)
-    none = torch.zeros(3, 2, dtype=torch.long)
-    read = [model.impute(x, none, none.bool()) for x in drawn.x]
+    read = [labels_read(model, x) for x in drawn.x]
     hats = [torch.stack([hat[0, 1], hat.new_ones(()), hat[2, 0]]) for hat, _ in read]
-    met = torch.stack([hat * (1 - digit[:, 1]) for hat, (_, digit) in zip(hats, read, strict=True)])
+    met = torch.stack([hat * digit[:, [0, 2]].sum(1) for hat, (_, digit) in zip(hats, read, strict=True)])
     met, tries, found = met.view(6, 4, 3), drawn.values.unflatten(0, (6, 4)), kept.values.unsqueeze(1)
     at = (tries == found).all(-1).int().argmax(1, keepdim=True)
     assert torch.equal(tries.gather(1, at.unsqueeze(-1).expand(-1, -1, -1, found.shape[-1])), found)

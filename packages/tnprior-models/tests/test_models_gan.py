@@ -282,8 +282,26 @@ def test_only_every_so_many_updates_move_generator_and_prior():
 
 
 def test_abilities_are_those_of_a_gan():
-    assert abilities(labelled()) == ("Decodes", "DecodesValues", "HasPrior", "Samples", "Trains")
+    assert abilities(labelled()) == (
+        "Decodes",
+        "DecodesValues",
+        "HasPrior",
+        "ReadsLabels",
+        "Samples",
+        "Trains",
+    )
     assert require(labelled(), Samples).sample(2, {"hat": "yes"}, seed=0).x.shape == (2, *SHAPE)
+
+
+@pytest.mark.parametrize("labels", [ReadLabels(), JudgedLabels()])
+def test_labels_are_read_off_objects_by_the_critics_logits(labels):
+    gan, (x, _, _) = labelled(labels=labels), batch()
+    hat, digit = gan.read_labels(x)
+    logits = gan.critic(x)[:, 1:]
+    torch.testing.assert_close(hat, logits[:, :2].softmax(1))
+    torch.testing.assert_close(digit, logits[:, 2:].softmax(1))
+    assert not hat.requires_grad
+    assert plain().read_labels(points()[0]) == []
 
 
 def test_vectors_are_drawn_as_images_are():

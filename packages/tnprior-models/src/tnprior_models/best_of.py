@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tnprior_core import Categorical, Likelihood, StandardNormalPrior
 from tnprior_models.decoding import decode_in_blocks
 from tnprior_models.errors import ModelError
-from tnprior_models.protocols import HasPrior, Imputes, Sampled, Samples, require
+from tnprior_models.protocols import HasPrior, Imputes, ReadsLabels, Sampled, Samples, require
 
 __all__ = ["BestOf"]
 
@@ -22,19 +22,20 @@ class BestOf:
 
     What is kept are the clearest examples of a condition, and no longer draws of `p(x | y_given)`: their attributes
     are met more often, and they vary less. It helps where a label is rare, which a decoder was shown a few times
-    only. `p(y_given | x)` is the product over the requested attributes of what `impute` says of the object alone.
+    only. `p(y_given | x)` is the product over the requested attributes of what `read_labels` says of the object, or,
+    where a model has no such method, `impute` of the object alone.
 
     Object i is the best of the objects `i tries` ... `i tries + tries - 1` of the model's own stream, so that it
     depends on the seed and on i and neither on n nor on `first`. Where no attribute is requested there is nothing to
     choose by, and the model is asked as it is.
 
     Args:
-        model: what satisfies `Samples`, `Imputes` and `HasPrior`.
+        model: what satisfies `Samples`, `HasPrior`, and `ReadsLabels` or `Imputes`.
         tries: objects drawn for each that is kept, at least 1.
 
     Raises:
         ModelError: fewer than one.
-        CapabilityError: a model that reads no attributes, such as a GAN.
+        CapabilityError: a model that reads no attributes, such as an `ImplicitModel`.
 
     >>> from tnprior_core import Categorical, Gaussian, TensorTrainPrior
     >>> from tnprior_models import VAE, Bernoulli, ConvDecoder, ConvEncoder
@@ -47,7 +48,7 @@ class BestOf:
     def __init__(self, model: object, tries: int) -> None:
         if tries < 1:
             raise ModelError(f"expected at least one try, received {tries}")
-        for ability in (Samples, Imputes, HasPrior):
+        for ability in (Samples, HasPrior, *(() if isinstance(model, ReadsLabels) else (Imputes,))):
             require(model, ability)
         self.model: Any = model
         self.tries = tries
@@ -80,15 +81,18 @@ class BestOf:
         return Sampled(x, values, drawn.log_evidence)
 
     def _read(self, x: Float[Tensor, "n ..."], *, first: int) -> list[Float[Tensor, "n _"]]:
-        """`p(y_a | x)` of every attribute, the objects beginning with number `first` of a stream.
+        """`p(y_a | x)` of every attribute or what stands for it, the objects beginning with number `first` of a stream.
 
         In the blocks of `decode_in_blocks`: between two objects that are read alike the last bits decide.
         """
         sites = _attributes(self.prior)
 
         def read(rows: Tensor) -> Tensor:
+            objects = rows.unflatten(1, x.shape[1:])
+            if isinstance(self.model, ReadsLabels):
+                return torch.cat(self.model.read_labels(objects), 1)
             hidden = torch.zeros(len(rows), len(sites), dtype=torch.long, device=rows.device)
-            return torch.cat(self.model.impute(rows.unflatten(1, x.shape[1:]), hidden, hidden.bool()), 1)
+            return torch.cat(self.model.impute(objects, hidden, hidden.bool()), 1)
 
         found = decode_in_blocks(read, x.flatten(1), first=first)
         return list(found.split([site.states for site in sites], 1))

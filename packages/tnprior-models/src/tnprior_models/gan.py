@@ -148,6 +148,24 @@ class GAN(ImplicitModel):
         cost, log_labels = self._costs(values)
         return cost if log_labels is None else cost - self.labels.weight * log_labels
 
+    @torch.no_grad()
+    def read_labels(self, x: Float[Tensor, "B ..."]) -> list[Float[Tensor, "B _"]]:
+        """How clearly each object shows the labels of every attribute: the softmax of the critic's logits.
+
+        For comparing objects (`BestOf`). With `ReadLabels` it is the critic's own `C(y | x)`. With `JudgedLabels` the
+        logits weigh the labels of real objects against those of generated ones: which of two objects shows a label
+        better is told by them, how likely a label is of one object is not. Every object is judged by itself, however
+        the critic looks at a batch in training.
+
+        Raises:
+            ModelError: a critic that gives another number of logits.
+        """
+        if self.rows is None:
+            return []
+        alone = torch.vmap(lambda one: self._outputs(one.unsqueeze(0))[1].squeeze(0))
+        logits: Tensor = alone(x) if len(x) else x.new_zeros(0, self.rows.size)
+        return list(self.rows.split(self.rows.log_probs(logits).exp()))
+
     def _opponents(self, codes: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (B, d) and codes (B, A) of as many draws as there are objects: with their labels if matched."""
         distribution = self.prior()

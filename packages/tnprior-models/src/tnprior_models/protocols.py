@@ -25,6 +25,7 @@ __all__ = [
     "Imputes",
     "Labelled",
     "PriorWeights",
+    "ReadsLabels",
     "Reconstructs",
     "Sampled",
     "Samples",
@@ -88,6 +89,15 @@ class Imputes(Protocol):
 
     def impute(self, x: Tensor, codes: Tensor, observed: Tensor) -> list[Tensor]:
         """For every attribute the probabilities of its labels, (B, C_a)."""
+        ...
+
+
+@runtime_checkable
+class ReadsLabels(Protocol):
+    """Compares objects by how clearly they show a label; how likely the label is, `Imputes` says."""
+
+    def read_labels(self, x: Tensor) -> list[Tensor]:
+        """For every attribute how clearly each object shows its labels, non-negative (B, C_a)."""
         ...
 
 
@@ -196,6 +206,7 @@ PROTOCOLS: Sequence[type] = (
     EncodesLabelled,
     HasPrior,
     Imputes,
+    ReadsLabels,
     Reconstructs,
     Samples,
     Trains,

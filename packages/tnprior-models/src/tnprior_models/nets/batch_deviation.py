@@ -28,5 +28,6 @@ class BatchDeviation(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B more H W"]:
         """Features with one more channel."""
-        deviation = (x.var(0, unbiased=False) + _FLOOR).sqrt().mean()
+        # Not `var`, which warns of a batch of one, as `GAN.read_labels` has it.
+        deviation = ((x - x.mean(0)).square().mean(0) + _FLOOR).sqrt().mean()
         return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
