@@ -162,6 +162,18 @@ def test_codes_are_grids_if_the_settings_say_so(spatial: str) -> None:
         assert {m.num_groups for m in net.modules() if isinstance(m, GroupNorm)} == {1}
 
 
+@pytest.mark.parametrize("family", ["vae", "cvae", "jmvae", "telbo"])
+@pytest.mark.parametrize("grid", [4, 8])
+def test_images_are_halved_as_often_as_the_grid_allows(family: str, grid: int) -> None:
+    normal = (*PRIORS["normal"], "prior.initialize=none") if family in ("jmvae", "telbo") else ()
+    recipe = "digits" if family == "vae" else "digits-cvae"
+    model = build_family(resolve(recipe, [f"model.family={family}", f"model.grid={grid}", *normal]), DIGITS)
+    parts = (model.encoder if family == "vae" else model.trunk, model.decoder)
+    for part, layer in zip(parts, (torch.nn.Conv2d, torch.nn.ConvTranspose2d), strict=True):
+        halvings = [m for m in part.modules() if isinstance(m, layer) and m.stride == (2, 2)]
+        assert len(halvings) == (1 if grid == 4 else 0)
+
+
 @pytest.mark.parametrize("family", ["cvae", "jmvae", "telbo"])
 def test_every_vae_normalises_as_it_is_told(family: str) -> None:
     normal = () if family == "cvae" else (*PRIORS["normal"], "prior.initialize=none")
@@ -279,7 +291,9 @@ def test_a_model_without_attributes(trained, tnp, tmp_path: Path) -> None:
         (("model.spatial=true", "model.latents=20"), "a multiple of 16 latents, as many for each of 4 x 4"),
         (("data.size=6",), "sides of at least 8 pixels"),
         ((*PLAYED, "model.spatial=true"), "leave model.spatial false"),
-        ((*PLAYED, "model.normalization=layer"), "leave model.spatial false and model.normalization groups"),
+        ((*PLAYED, "model.normalization=layer"), "leave model.spatial false, model.grid 4 and model.norm"),
+        ((*PLAYED, "model.grid=7"), "leave model.spatial false, model.grid 4 and model.normalization groups"),
+        (("model.spatial=true", "model.grid=8"), "a multiple of 64 latents, as many for each of 8 x 8 cells"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )

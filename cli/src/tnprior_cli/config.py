@@ -54,6 +54,13 @@ class ModelSection(Section):
             "fine networks of a gan; false: of the whole image"
         ),
     ] = False
+    grid: Annotated[
+        Count,
+        Field(
+            description="cells that the last convolution's shorter side has at least: images are halved as often as "
+            "that allows"
+        ),
+    ] = 4
     normalization: Annotated[
         Literal["groups", "layer"],
         Field(
@@ -272,10 +279,11 @@ class RunConfig(Section):
         prior, train = self.prior, self.train
         if self.gan.networks == "fine" and self.gan.doubling != "transposed":
             raise ValueError("the fine networks double images in one way; leave gan.doubling transposed")
-        if self.gan.networks != "fine" and (self.model.spatial or self.model.normalization != "groups"):
+        plain = not self.model.spatial and self.model.normalization == "groups" and self.model.grid == 4
+        if self.gan.networks != "fine" and not plain:
             raise ValueError(
                 "the networks of TRIP have codes of the whole image and normalise in one way; leave model.spatial "
-                "false and model.normalization groups, or set gan.networks to fine"
+                "false, model.grid 4 and model.normalization groups, or set gan.networks to fine"
             )
         if self.gan.networks != "fine" and self.gan.compares:
             raise ValueError(

@@ -173,7 +173,12 @@ def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Mo
 
 
 def _trunk(config: RunConfig, objects: Objects) -> ConvFeatures:
-    return ConvFeatures(objects.shape, width=config.model.width, normalization=config.model.normalization)
+    return ConvFeatures(
+        objects.shape,
+        width=config.model.width,
+        normalization=config.model.normalization,
+        grid=config.model.grid,
+    )
 
 
 def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder:
@@ -182,7 +187,7 @@ def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder:
 
 def _layers(config: RunConfig) -> dict[str, Any]:
     """What encoder and decoder are told alike."""
-    return config.model.model_dump(include={"width", "hidden", "normalization", "spatial"})
+    return config.model.model_dump(include={"width", "hidden", "normalization", "spatial", "grid"})
 
 
 def _label_count(objects: Objects) -> int:

@@ -25,7 +25,7 @@ def pair(request):
     """An encoder and its decoder, and a length of code that they take: `pair(shape, **sizes)`."""
 
     def build(shape, **sizes):
-        height, width = Pyramid(shape, 4).sizes[-1]
+        height, width = Pyramid(shape, 4, sizes.get("grid", 4)).sizes[-1]
         latents = 2 * height * width if request.param else 5
         nets = (net(shape, latents, spatial=request.param, **sizes) for net in (ConvEncoder, ConvDecoder))
         return *nets, latents
@@ -33,22 +33,23 @@ def pair(request):
     return build
 
 
+@pytest.mark.parametrize("grid", [4, 7])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_decoder_returns_exactly_the_size_the_encoder_reads(shape, pair):
-    encoder, decoder, latents = pair(shape, width=4, hidden=8)
+def test_decoder_returns_exactly_the_size_the_encoder_reads(shape, grid, pair):
+    encoder, decoder, latents = pair(shape, width=4, hidden=8, grid=grid)
     mu, log_sigma = encoder(torch.rand(2, *shape))
     assert mu.shape == log_sigma.shape == (2, latents)
     assert decoder(mu).shape == (2, *shape)
 
 
 @settings(max_examples=60)
-@given(height=st.integers(8, 300), width=st.integers(8, 300))
-def test_pyramid_ends_on_a_small_grid_and_never_halves_below_four(height, width):
-    pyramid = Pyramid((1, height, width), width=4)
+@given(height=st.integers(8, 300), width=st.integers(8, 300), grid=st.integers(1, 8))
+def test_pyramid_ends_on_a_small_grid_and_never_halves_below_it(height, width, grid):
+    pyramid = Pyramid((1, height, width), width=4, grid=grid)
     assert len(pyramid.strides) == 6
-    assert min(pyramid.sizes[-1]) >= 4
+    assert min(pyramid.sizes[-1]) >= grid
     shorter = min(height, width)
-    assert pyramid.strides.count(2) == 6 or math.ceil(min(pyramid.sizes[-1]) / 2) < 4
+    assert pyramid.strides.count(2) == 6 or math.ceil(min(pyramid.sizes[-1]) / 2) < grid
     for (before, _), (after, _), stride in zip(
         pyramid.sizes[:-1], pyramid.sizes[1:], pyramid.strides, strict=True
     ):
@@ -116,6 +117,8 @@ def test_channels_are_normalised_in_groups_or_together(normalization, together, 
 def test_a_width_of_zero_is_refused():
     with pytest.raises(ModelError, match="width of at least 1"):
         ConvEncoder((1, 8, 8), latent_size=4, width=0)
+    with pytest.raises(ModelError, match="grid of at least 1 cell"):
+        ConvDecoder((1, 8, 8), latent_size=4, grid=0)
 
 
 @given(st.floats(-1e4, 1e4))

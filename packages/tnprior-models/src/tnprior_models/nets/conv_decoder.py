@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tnprior_models.nets.cell_layers import CodeToCells
 from tnprior_models.nets.conv_generator import require_codes
-from tnprior_models.nets.pyramid import Normalization, Pyramid, group_count
+from tnprior_models.nets.pyramid import GRID, Normalization, Pyramid, group_count
 
 __all__ = ["ConvDecoder"]
 
@@ -41,6 +41,7 @@ class ConvDecoder(nn.Module):
         hidden: units of the first dense layer.
         normalization: over groups of channels or over all of them, as in `ConvEncoder`.
         spatial: a code that is a grid, `CodeToCells`, as in `ConvEncoder`.
+        grid: shorter side that the first grid has at least, as the last one in `ConvEncoder`.
 
     Raises:
         ModelError: as `ConvEncoder` does.
@@ -59,9 +60,10 @@ class ConvDecoder(nn.Module):
         hidden: int = 256,
         normalization: Normalization = "groups",
         spatial: bool = False,
+        grid: int = GRID,
     ) -> None:
         super().__init__()
-        pyramid = Pyramid(image_shape, width)
+        pyramid = Pyramid(image_shape, width, grid)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
         self.dense = (

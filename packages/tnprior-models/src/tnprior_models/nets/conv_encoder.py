@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tnprior_models.nets.cell_layers import CellsToCode
 from tnprior_models.nets.conv_features import convolutions, require_shape
-from tnprior_models.nets.pyramid import Normalization, Pyramid
+from tnprior_models.nets.pyramid import GRID, Normalization, Pyramid
 
 __all__ = ["ConvEncoder"]
 
@@ -30,10 +30,11 @@ class ConvEncoder(nn.Module):
         spatial: a code that is a grid, `CellsToCode`: the dense layers see one cell of the last grid at a time, and
             nearly all parameters are the convolutions'. Drawn faces have bounds ten nats higher then, for as many
             parameters (docs/measured-vae-priors.md). The order of the code is that of `Cells`.
+        grid: shorter side that the last grid has at least; the image is halved as often as that allows.
 
     Raises:
-        ModelError: an image shape or a width that `Pyramid` refuses, or a spatial code whose length is no multiple
-            of the number of cells.
+        ModelError: an image shape, a width or a grid that `Pyramid` refuses, or a spatial code whose length is no
+            multiple of the number of cells.
 
     >>> import torch
     >>> mu, log_sigma = ConvEncoder((1, 28, 28), latent_size=16)(torch.rand(2, 1, 28, 28))
@@ -50,9 +51,10 @@ class ConvEncoder(nn.Module):
         hidden: int = 256,
         normalization: Normalization = "groups",
         spatial: bool = False,
+        grid: int = GRID,
     ) -> None:
         super().__init__()
-        pyramid = Pyramid(image_shape, width)
+        pyramid = Pyramid(image_shape, width, grid)
         self.image_shape = pyramid.image_shape
         self.latent_size = latent_size
         self.convolutions = convolutions(pyramid, normalization)

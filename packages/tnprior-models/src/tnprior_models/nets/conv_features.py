@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tnprior_models.errors import ImageShapeError
-from tnprior_models.nets.pyramid import Normalization, Pyramid, group_count
+from tnprior_models.nets.pyramid import GRID, Normalization, Pyramid, group_count
 
 __all__ = ["ConvFeatures", "convolutions", "require_shape"]
 
@@ -20,6 +20,7 @@ class ConvFeatures(nn.Module):
         image_shape: (C, H, W) of the images.
         width: channels of the first convolution.
         normalization: over groups of channels or over all of them.
+        grid: shorter side that the last grid has at least, as in `ConvEncoder`.
 
     >>> import torch
     >>> features = ConvFeatures((1, 28, 28), width=16)
@@ -28,10 +29,15 @@ class ConvFeatures(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, ...], *, width: int = 32, normalization: Normalization = "groups"
+        self,
+        image_shape: tuple[int, ...],
+        *,
+        width: int = 32,
+        normalization: Normalization = "groups",
+        grid: int = GRID,
     ) -> None:
         super().__init__()
-        pyramid = Pyramid(image_shape, width)
+        pyramid = Pyramid(image_shape, width, grid)
         self.image_shape = pyramid.image_shape
         self.size = pyramid.features
         self.convolutions = convolutions(pyramid, normalization)

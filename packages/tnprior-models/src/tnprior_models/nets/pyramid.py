@@ -10,13 +10,14 @@ from torch import nn
 
 from tnprior_models.errors import ModelError
 
-__all__ = ["CONVOLUTIONS", "Normalization", "Pyramid"]
+__all__ = ["CONVOLUTIONS", "GRID", "Normalization", "Pyramid"]
 
 Normalization = Literal["groups", "layer"]
 """Over groups of about eight channels where their number allows it, or over all channels together."""
 
 CONVOLUTIONS = 6
-SMALLEST = 4
+GRID = 4
+"""The shorter side that the last grid has at least, unless told otherwise."""
 WIDEST = 4
 
 
@@ -24,16 +25,17 @@ WIDEST = 4
 class Pyramid:
     """Six convolutions from an image down to a grid of about 4x4, shared by encoder and decoder.
 
-    The image is halved (rounding up) as long as its shorter side stays at 4 or more, six times at
+    The image is halved (rounding up) as long as its shorter side stays at `grid` or more, six times at
     most, and as early as the even spread over the six layers allows: work falls with the square of
     the size. The number of channels doubles with every halving, up to four times `width`.
 
     Args:
         image_shape: (channels, height, width); 1 or 3 channels, at least 8 pixels a side.
         width: channels of the first convolution.
+        grid: shorter side that the last grid has at least.
 
     Raises:
-        ModelError: an image or a width that the stack cannot serve.
+        ModelError: an image, a width or a grid that the stack cannot serve.
 
     >>> p = Pyramid((1, 28, 28), width=32)
     >>> p.strides
@@ -42,10 +44,13 @@ class Pyramid:
     (1, 32, 32, 64, 64, 128, 128)
     >>> p.sizes
     ((28, 28), (14, 14), (14, 14), (7, 7), (7, 7), (4, 4), (4, 4))
+    >>> Pyramid((1, 28, 28), width=32, grid=7).sizes[-1]
+    (7, 7)
     """
 
     image_shape: tuple[int, ...]
     width: int
+    grid: int = GRID
 
     def __post_init__(self) -> None:
         if len(self.image_shape) != 3 or self.image_shape[0] not in (1, 3) or min(self.image_shape[1:]) < 8:
@@ -55,12 +60,14 @@ class Pyramid:
             )
         if self.width < 1:
             raise ModelError(f"expected a width of at least 1 channel, received {self.width}")
+        if self.grid < 1:
+            raise ModelError(f"expected a grid of at least 1 cell a side, received {self.grid}")
 
     @property
     def halvings(self) -> int:
         """How many of the six convolutions have stride 2."""
         side, count = min(self.image_shape[1:]), 0
-        while (side + 1) // 2 >= SMALLEST and count < CONVOLUTIONS:
+        while (side + 1) // 2 >= self.grid and count < CONVOLUTIONS:
             side, count = (side + 1) // 2, count + 1
         return count
 
