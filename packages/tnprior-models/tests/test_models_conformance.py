@@ -1,154 +1,25 @@
-"""Every family of models passes one suite; adding a family is one line in the table."""
+"""Every family of models passes one suite; adding a family is one line in the table (tests/support/families.py)."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
+from families import MODELS, SAMPLERS, SHAPE, TRAINED, built
 
-from tnprior_core import (
-    Categorical,
-    FlowPrior,
-    GaussianMixturePrior,
-    OneOf,
-    StandardNormalPrior,
-    TensorRingPrior,
-    TensorTrainPrior,
-    TnpriorError,
-)
-from tnprior_core import Gaussian as Latent
-from tnprior_models import (
-    CVAE,
-    GAN,
-    JMVAE,
-    TELBO,
-    VAE,
-    Bernoulli,
-    BestOf,
-    ConvCritic,
-    ConvDecoder,
-    ConvEncoder,
-    ConvFeatures,
-    ConvGenerator,
-    DecodedPrior,
-    DenseCode,
-    DenseHead,
-    FineCritic,
-    Gaussian,
-    ImplicitModel,
-    LabelCode,
-    LabelExperts,
-    LabelledCode,
-    ModelError,
-    MultimodalVAE,
-    ReadsLabels,
-)
-
-SHAPE, D, CELLS, LABELS = (1, 9, 8), 3, 5 * 4, 5
-
-
-def sites(latents):
-    codes = (Latent(f"z{i}", components=4) for i in range(latents))
-    return [Categorical("hat", ("no", "yes")), *codes, Categorical("digit", ("a", "b", "c"))]
-
-
-SITES = sites(D)
-
-
-def vae(prior, likelihood=None, latents=D, spatial=False, **options):
-    return VAE(
-        ConvEncoder(SHAPE, latents, width=8, hidden=16, spatial=spatial),
-        ConvDecoder(SHAPE, latents, width=8, hidden=16, spatial=spatial),
-        prior,
-        Bernoulli() if likelihood is None else likelihood,
-        **options,
-    )
-
-
-def cvae(prior, likelihood=None, **options):
-    trunk = ConvFeatures(SHAPE, width=8)
-    return CVAE(
-        trunk,
-        DenseHead(trunk.size, LABELS, hidden=16),
-        LabelledCode(trunk.size, LABELS, D, hidden=16),
-        ConvDecoder(SHAPE, D + LABELS, width=8, hidden=16),
-        prior,
-        Bernoulli() if likelihood is None else likelihood,
-        **options,
-    )
-
-
-def multimodal(label_encoder, alignment, likelihood=None, **options):
-    trunk = ConvFeatures(SHAPE, width=8)
-    return MultimodalVAE(
-        trunk,
-        LabelledCode(trunk.size, LABELS, D, hidden=16),
-        DenseCode(trunk.size, D, hidden=16),
-        ConvDecoder(SHAPE, D, width=8, hidden=16),
-        DecodedPrior(SITES, DenseHead(D, LABELS, hidden=16), label_encoder),
-        Bernoulli() if likelihood is None else likelihood,
-        alignment,
-        **options,
-    )
-
-
-MODELS = {
-    "vae, train": lambda **o: vae(TensorTrainPrior(SITES, rank=3), **o),
-    "vae, ring": lambda **o: vae(TensorRingPrior(SITES, rank=3), Gaussian(), **o),
-    "vae, grid": lambda **o: vae(TensorRingPrior(sites(CELLS), rank=2), latents=CELLS, spatial=True, **o),
-    "vae, mixture": lambda **o: vae(GaussianMixturePrior(SITES, components=5), **o),
-    "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
-    "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
-    "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),
-    "cvae, train": lambda **o: cvae(TensorTrainPrior(SITES, rank=3), **o),
-    "cvae, mixture": lambda **o: cvae(GaussianMixturePrior(SITES, components=5), Gaussian(), **o),
-    "cvae, flow": lambda **o: cvae(FlowPrior(TensorRingPrior(SITES, rank=3), layers=2, hidden=8), **o),
-    "jmvae": lambda **o: multimodal(LabelCode(LABELS, D, hidden=16), JMVAE(), **o),
-    "telbo": lambda **o: multimodal(LabelExperts(LABELS, D, hidden=16), TELBO(), Gaussian(), **o),
-}
-
-
-def gan(prior, critic=ConvCritic, **options):
-    return GAN(ConvGenerator(SHAPE, D, width=4), critic(SHAPE, labels=LABELS, width=4, **options), prior)
-
-
-TRAINED = {
-    **MODELS,
-    "gan, ring": lambda: gan(TensorRingPrior(SITES, rank=3)),
-    "gan, normal": lambda: gan(StandardNormalPrior(SITES)),
-    "gan, a critic that compares": lambda: gan(TensorTrainPrior(SITES, rank=3), FineCritic, compares=True),
-}
-SAMPLERS = {
-    **TRAINED,
-    "implicit, train": lambda: ImplicitModel(
-        ConvGenerator(SHAPE, D, width=4), TensorTrainPrior(SITES, rank=3)
-    ),
-}
+from tnprior_core import TnpriorError
+from tnprior_models import ModelError, MultimodalVAE
 
 
 @pytest.fixture(params=MODELS)
 def make(request):
-    def build(**options):
-        torch.manual_seed(0)
-        return MODELS[request.param](**options).double()
-
-    return build
-
-
-def built(makers, name):
-    torch.manual_seed(0)
-    return makers[name]().double()
+    return partial(built, MODELS, request.param)
 
 
 @pytest.fixture(params=SAMPLERS)
 def make_sampler(request):
     """Every family that draws objects, those that cannot encode one too."""
-    return lambda: built(SAMPLERS, request.param)
-
-
-@pytest.fixture(params=TRAINED)
-def make_reader(request):
-    """Every family that draws objects and reads their labels, as likely or as clear as they are."""
-    return lambda: built(TRAINED, request.param)
+    return partial(built, SAMPLERS, request.param)
 
 
 def batch(rows=6, seed=0, missing=0.5):
@@ -235,38 +106,6 @@ def test_a_condition_per_row_gives_objects_per_row(make_sampler):
     assert drawn.x.shape == (4, 2, *SHAPE)
     assert drawn.values[..., -1].tolist() == [[2.0, 0.0]] * 4
     assert drawn.log_evidence.shape == (2,)
-
-
-def labels_read(model, x):
-    """What the model sees in each object by itself, attribute by attribute."""
-    if isinstance(model, ReadsLabels):
-        return model.read_labels(x)
-    none = torch.zeros(len(x), 2, dtype=torch.long)
-    return model.impute(x, none, none.bool())
-
-
-def test_labels_are_read_off_every_object_by_itself(make_reader):
-    model = make_reader()
-    x = model.sample(7, seed=2).x
-    together, alone = labels_read(model, x), [labels_read(model, x[i : i + 1]) for i in range(7)]
-    for column, found in enumerate(together):
-        assert found.shape == (7, (2, 3)[column])
-        assert (found >= 0).all()
-        torch.testing.assert_close(found, torch.cat([one[column] for one in alone]))
-    assert [tuple(found.shape) for found in labels_read(model, x[:0])] == [(0, 2), (0, 3)]
-
-
-def test_the_best_of_several_is_the_one_that_the_model_reads_best(make_reader):
-    model, given = make_reader(), {"hat": ["yes", None, "no"], "digit": OneOf("a", "c")}
-    drawn, kept = model.sample(6 * 4, given, seed=1), BestOf(model, 4).sample(6, given, seed=1)
-    read = [labels_read(model, x) for x in drawn.x]
-    hats = [torch.stack([hat[0, 1], hat.new_ones(()), hat[2, 0]]) for hat, _ in read]
-    met = torch.stack([hat * digit[:, [0, 2]].sum(1) for hat, (_, digit) in zip(hats, read, strict=True)])
-    met, tries, found = met.view(6, 4, 3), drawn.values.unflatten(0, (6, 4)), kept.values.unsqueeze(1)
-    at = (tries == found).all(-1).int().argmax(1, keepdim=True)
-    assert torch.equal(tries.gather(1, at.unsqueeze(-1).expand(-1, -1, -1, found.shape[-1])), found)
-    torch.testing.assert_close(met.gather(1, at)[:, 0], met.amax(1))
-    assert kept.x.shape == (6, *drawn.x.shape[1:])
 
 
 def test_zero_objects_are_an_empty_answer(make_sampler):
