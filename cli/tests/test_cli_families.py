@@ -238,6 +238,7 @@ def test_a_gan_keeps_the_best_of_several(trained, tnp, tmp_path: Path) -> None:
     assert all(
         (kept == tries).all(1).any() for kept, tries in zip(best, drawn.reshape(6, 3, -1), strict=True)
     )
+    assert (best != drawn[::3]).any()
     words = ["-n", "20", "--classifier-steps", "12", "--no-figures", "-o", tmp_path / "report.json", "--json"]
     answer = tnp("eval", run, "--best-of", "2", *words)
     assert answer.code == 0, answer.err

@@ -173,12 +173,7 @@ def _fine_players(config: RunConfig, objects: Objects) -> tuple[nn.Module, nn.Mo
 
 
 def _trunk(config: RunConfig, objects: Objects) -> ConvFeatures:
-    return ConvFeatures(
-        objects.shape,
-        width=config.model.width,
-        normalization=config.model.normalization,
-        grid=config.model.grid,
-    )
+    return ConvFeatures(objects.shape, **config.model.model_dump(include={"width", "normalization", "grid"}))
 
 
 def _decoder(config: RunConfig, objects: Objects, inputs: int) -> ConvDecoder:

@@ -11,7 +11,7 @@ from tnprior_cli.evaluation.judge import accuracy_on_real, judge
 from tnprior_cli.evaluation.likeness import inception_distance, likeness
 from tnprior_cli.evaluation.subject import Subject
 from tnprior_eval import Report
-from tnprior_models import BestOf, BoundsLikelihood, Imputes, Samples
+from tnprior_models import BoundsLikelihood, Imputes, Samples
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ def evaluate_run(subject: Subject) -> Findings:
     Raises:
         CapabilityError: the best of several objects, of a model that reads no attributes.
     """
-    if subject.effort.best_of > 1:
-        BestOf(subject.model, subject.effort.best_of)  # refuses before anything is measured
+    _ = subject.on_request  # refuses before anything is measured
     report = Report()
     if isinstance(subject.model, BoundsLikelihood):
         subject.say("bounds on the likelihood of test images")

@@ -48,8 +48,10 @@ class BestOf:
     def __init__(self, model: object, tries: int) -> None:
         if tries < 1:
             raise ModelError(f"expected at least one try, received {tries}")
-        for ability in (Samples, HasPrior, *(() if isinstance(model, ReadsLabels) else (Imputes,))):
-            require(model, ability)
+        require(model, Samples)
+        require(model, HasPrior)
+        if not isinstance(model, ReadsLabels):
+            require(model, Imputes)
         self.model: Any = model
         self.tries = tries
 
