@@ -43,6 +43,7 @@ PRIORS = {
     "train": ("prior.kind=train",),
     "ring": ("prior.kind=ring",),
     "mixture": ("prior.kind=mixture",),
+    "factor ring": ("prior.kind=factor-ring", "prior.components=4", "prior.rank=3"),
     "normal": ("prior.kind=normal", *NO_SIZE),
     "ring behind a flow": ("prior.kind=ring", "prior.flow=2", "prior.flow_hidden=8"),
     "normal behind a flow": ("prior.kind=normal", *NO_SIZE, "prior.flow=2", "prior.flow_hidden=8"),

@@ -51,10 +51,17 @@ def test_bond_indices_of_a_label_switch_as_often_as_set() -> None:
     assert stays == pytest.approx([1.0, 0.75, 0.5], abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["mixture", "factor-ring"])
 @pytest.mark.parametrize(("start", "told"), [("none", False), ("noise", False), ("labels", True)])
-def test_a_mixture_may_start_from_labels(start: str, told: bool) -> None:
+def test_places_may_start_from_labels(kind: str, start: str, told: bool) -> None:
     """Only then does the digit change where the code is."""
-    settings = ["prior.kind=mixture", "prior.components=40", f"prior.start={start}", "prior.spread=1.5"]
+    settings = [
+        f"prior.kind={kind}",
+        "prior.rank=5",
+        "prior.components=40",
+        f"prior.start={start}",
+        "prior.spread=1.5",
+    ]
     with torch.no_grad():
         p = build_prior(resolve("digits", settings), DIGITS)()
     means = torch.stack([p.condition({"digit": str(digit)}).mean for digit in range(10)])

@@ -40,6 +40,7 @@ TINY_RUN = (
 GAN_RUN = ("-s", "model.family=gan", "-s", "prior.rank=2")
 MIXED = ("-s", "prior.start=noise", "-s", "prior.rank=2")
 VAMP_RUN = ("-s", "prior.kind=vamp", *MIXED)
+FACTOR_RUN = ("-s", "prior.kind=factor-ring", *MIXED)
 FLOW_RUN = ("-s", "prior.flow=2", "-s", "prior.rank=2")
 TURNED_RUN = ("-s", "prior.initialize=axes", "-s", "prior.rank=2")
 PICTURES = (
@@ -55,10 +56,11 @@ PICTURES = (
     [
         (GAN_RUN, (0, 0, 0, 0)),
         (VAMP_RUN, (0, 0, 0, 0)),
+        (FACTOR_RUN, (0, 0, 0, 0)),
         (FLOW_RUN, (0, 0, 0, 2)),
         (TURNED_RUN, (0, 0, 0, 0)),
     ],
-    ids=["gan", "vamp", "flow", "turned"],
+    ids=["gan", "vamp", "factor ring", "flow", "turned"],
 )
 def test_runs_of_every_kind(settings: tuple[str, ...], codes: tuple[int, ...], tnp, tmp_path: Path) -> None:
     run = tmp_path / "run"

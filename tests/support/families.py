@@ -4,6 +4,7 @@ import torch
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     GaussianMixturePrior,
     StandardNormalPrior,
@@ -88,6 +89,7 @@ MODELS = {
     "vae, ring": lambda **o: vae(TensorRingPrior(SITES, rank=3), Gaussian(), **o),
     "vae, grid": lambda **o: vae(TensorRingPrior(sites(CELLS), rank=2), latents=CELLS, spatial=True, **o),
     "vae, mixture": lambda **o: vae(GaussianMixturePrior(SITES, components=5), **o),
+    "vae, factor ring": lambda **o: vae(FactorRingPrior(SITES, components=4, points=3), **o),
     "plain vae": lambda **o: vae(StandardNormalPrior(SITES), **o),
     "cvae": lambda **o: cvae(StandardNormalPrior(SITES, rank=3), **o),
     "cvae, independent labels": lambda **o: cvae(StandardNormalPrior(SITES), Gaussian(), **o),

@@ -9,18 +9,22 @@ from tnprior_cli.config_section import Count, Positive, Purity, Section, Share, 
 _PRIOR_WORDS = {
     "train": "tensor-train",
     "ring": "tensor-ring",
+    "factor-ring": "factor-ring",
     "mixture": "Gaussian-mixture",
     "vamp": "variational-mixture",
     "normal": "standard normal",
 }
 _SIZES = {"components": 10, "rank": 16, "spread": 1.5}
+_POINTS = 5
+"""Usual rank of a factor ring: points of the factor in each of its places."""
 
 
 class PriorSection(Section):
     """The joint distribution of codes and attributes."""
 
     kind: Annotated[
-        Literal["train", "ring", "mixture", "vamp", "normal"], Field(description="family of the prior")
+        Literal["train", "ring", "factor-ring", "mixture", "vamp", "normal"],
+        Field(description="family of the prior"),
     ] = "train"
     fixed: Annotated[bool, Field(description="keep the prior as it starts; the networks adapt to it")] = False
     flow: Annotated[
@@ -29,7 +33,9 @@ class PriorSection(Section):
     flow_hidden: Annotated[Count, Field(description="units of the networks in a coupling layer")] = 64
     components: Annotated[
         Count | None,
-        Field(description="Gaussians per latent, or of the whole mixture; pseudo-inputs; none for normal"),
+        Field(
+            description="Gaussians per latent, or of the whole mixture; places; pseudo-inputs; none for normal"
+        ),
     ] = None
     width: Annotated[
         Positive,
@@ -39,7 +45,10 @@ class PriorSection(Section):
     ] = 1.0
     rank: Annotated[
         Count | None,
-        Field(description="bond dimension; in normal of the attributes' own train, none: independent labels"),
+        Field(
+            description="bond dimension, in a factor ring of each place: points of its factor; in normal of the "
+            "attributes' own train, none: independent labels"
+        ),
     ] = None
     factored: Annotated[
         bool,
@@ -113,9 +122,12 @@ class PriorSection(Section):
 
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components, behind 8 coupling layers"."""
-        rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
+        if self.kind == "factor-ring":
+            rank, components = f"{self.components} places", f"{self.rank} points"
+        else:
+            rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
+            components = f"{self.components} components" if self.components else ""
         rank += " in factored cores" if self.factored else ""
-        components = f"{self.components} components" if self.components else ""
         flow = f"behind {self.flow} coupling layers" if self.flow else ""
         return ", ".join(part for part in (rank, components, flow) if part)
 
@@ -125,7 +137,8 @@ class PriorSection(Section):
         """What a kind of prior has a size of, and was not given, has its usual value."""
         if not isinstance(values, dict) or values.get("kind") == "normal":
             return values
-        return {**_SIZES, **values}
+        points = {"rank": _POINTS} if values.get("kind") == "factor-ring" else {}
+        return {**_SIZES, **points, **values}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -135,6 +148,8 @@ class PriorSection(Section):
             self._normal(refitted=bool(refitted), ordered=ordered)
         elif None in (self.components, self.rank, self.spread):
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
+        if self.kind == "factor-ring":
+            self._factor_ring()
         starts = ("normal",) if self.kind == "mixture" else ("labels", "normal")
         if self.kind in ("mixture", "vamp") and (
             ordered or self.start in starts or self.initialize == "mixtures"
@@ -192,6 +207,15 @@ class PriorSection(Section):
             )
         if self.width != 1 and self.start == "normal":
             raise ValueError("a start close to N(0, I) has widths of its own; set width to 1")
+
+    def _factor_ring(self) -> None:
+        if self.rank is not None and self.rank < 2:
+            raise ValueError("a factor has at least two points; set rank to 2 or more, or kind to mixture")
+        if self.start == "normal" or self.initialize == "mixtures" or self.order == "information":
+            raise ValueError(
+                "a factor-ring starts from noise or labels, is refitted from clusters and has the order it is given; "
+                "set start to none, noise or labels, initialize to axes, clusters or none, order to another or none"
+            )
 
     def _normal(self, *, refitted: bool, ordered: bool) -> None:
         sized = self.components is not None or self.spread is not None

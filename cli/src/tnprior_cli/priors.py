@@ -11,6 +11,8 @@ from tnprior_cli.attributes import Objects
 from tnprior_cli.config import RunConfig
 from tnprior_core import (
     Categorical,
+    ComponentsPrior,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -60,7 +62,7 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     built = (
         _vamp(sites, config, objects, encoder) if prior.kind == "vamp" else _KINDS[prior.kind](sites, config)
     )
-    if isinstance(built, NetworkPrior | GaussianMixturePrior):
+    if isinstance(built, NetworkPrior | ComponentsPrior):
         _start(built, config)
     if prior.initialize == "axes":
         built = FlowPrior(built, LinearMap(config.model.latents))
@@ -69,7 +71,7 @@ def build_prior(config: RunConfig, objects: Objects, encoder: nn.Module | None =
     return built.requires_grad_(not prior.fixed)
 
 
-def _start(built: NetworkPrior | GaussianMixturePrior, config: RunConfig) -> None:
+def _start(built: NetworkPrior | ComponentsPrior, config: RunConfig) -> None:
     prior = config.prior
     leak = {} if prior.leak is None else {"leak": prior.leak}
     if isinstance(built, NetworkPrior) and prior.start == "normal":
@@ -78,9 +80,7 @@ def _start(built: NetworkPrior | GaussianMixturePrior, config: RunConfig) -> Non
         _from_labels(built, config, leak)
 
 
-def _from_labels(
-    built: NetworkPrior | GaussianMixturePrior, config: RunConfig, leak: dict[str, float]
-) -> None:
+def _from_labels(built: NetworkPrior | ComponentsPrior, config: RunConfig, leak: dict[str, float]) -> None:
     prior = config.prior
     if built.attributes and prior.spread:
         purity = {} if prior.purity is None else {"purity": prior.purity}
@@ -105,17 +105,19 @@ def _layout(sites: Sites, config: RunConfig) -> dict[str, Any]:
         "random": random_order(sites, seed=config.seed),
     }
     prior = config.prior
-    return {
-        "order": orders.get(prior.order),
-        "factored": prior.factored,
-        "width": prior.width,
-        "seed": config.seed,
-    }
+    return {"order": orders.get(prior.order), "width": prior.width, "seed": config.seed}
+
+
+def _cores(sites: Sites, config: RunConfig) -> dict[str, Any]:
+    return {**_layout(sites, config), "rank": config.prior.rank, "factored": config.prior.factored}
 
 
 _KINDS: dict[str, Any] = {
-    "train": lambda sites, config: TensorTrainPrior(sites, config.prior.rank, **_layout(sites, config)),
-    "ring": lambda sites, config: TensorRingPrior(sites, config.prior.rank, **_layout(sites, config)),
+    "train": lambda sites, config: TensorTrainPrior(sites, **_cores(sites, config)),
+    "ring": lambda sites, config: TensorRingPrior(sites, **_cores(sites, config)),
+    "factor-ring": lambda sites, config: FactorRingPrior(
+        sites, config.prior.components, points=config.prior.rank, **_layout(sites, config)
+    ),
     "mixture": lambda sites, config: GaussianMixturePrior(
         sites, components=config.prior.components, width=config.prior.width, seed=config.seed
     ),

@@ -8,7 +8,16 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from tnprior_core import Categorical, Gaussian, GaussianLegs, Legs, Mixture, TensorRing, TensorTrain
+from tnprior_core import (
+    BlockRing,
+    Categorical,
+    Gaussian,
+    GaussianLegs,
+    Legs,
+    Mixture,
+    TensorRing,
+    TensorTrain,
+)
 
 
 class Brute:
@@ -20,7 +29,8 @@ class Brute:
     def __init__(self, p):
         self.p = p
         self.counts = [p.legs.where[k][0].states for k in range(len(p.legs.sites))]
-        self.weight = self._mixture() if isinstance(p, Mixture) else self._network()
+        weights = {Mixture: self._mixture, BlockRing: self._blocks}
+        self.weight = weights.get(type(p), self._network)()
 
     def _network(self):
         p, weight = self.p, np.zeros(self.counts)
@@ -36,6 +46,20 @@ class Brute:
         weight = np.zeros(self.counts)
         for c, log_weight in enumerate(self.p.log_weight.tolist()):
             weight[(c,) * weight.ndim] = math.exp(log_weight)
+        return weight
+
+    def _blocks(self):
+        """A place all the way round, and a point of it at every site."""
+        weight, moves = np.zeros(self.counts), self.p.transitions.detach().cpu().numpy()
+        points, count = moves.shape[-1], len(self.p.order)
+        for c, log_weight in enumerate(self.p.log_weight.tolist()):
+            for path in itertools.product(range(points), repeat=count):
+                states = [0] * count
+                for u, site in zip(path, self.p.order, strict=True):
+                    states[site] = c * points + u
+                steps = [moves[k, c, path[k], path[k + 1]] for k in range(count - 1)]
+                start = self.p.opening[c, path[0]].item()
+                weight[tuple(states)] = math.exp(log_weight) * start * math.prod(steps)
         return weight
 
     def components(self, site):

@@ -5,6 +5,7 @@ import torch
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -131,6 +132,7 @@ class TestInitializeFromAxes:
             "train": lambda: TensorTrainPrior(sites, rank),
             "ring": lambda: TensorRingPrior(sites, rank, factored=True),
             "mixture": lambda: GaussianMixturePrior(sites, components=rank),
+            "factor ring": lambda: FactorRingPrior(sites, components=rank),
         }
         return FlowPrior(bases[kind](), LinearMap(6))
 
@@ -138,7 +140,7 @@ class TestInitializeFromAxes:
     def table(z, codes):
         return torch.cat([codes[:, :1], z, codes[:, 1:]], 1).float()
 
-    @pytest.mark.parametrize("kind", ["train", "ring", "mixture"])
+    @pytest.mark.parametrize("kind", ["train", "ring", "mixture", "factor ring"])
     def test_codes_and_labels_are_known_better_than_from_clusters_alone(self, kind):
         (z, codes), (unseen, truth) = mixed(), mixed(1000, seed=7)
         turned = self.prior(kind)

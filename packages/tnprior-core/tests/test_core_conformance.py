@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tnprior_core import (
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     Softplus,
@@ -54,6 +55,10 @@ PRIORS = {
         sites, rank=[2, 3, 1, 4], factored=True, positivity=Softplus()
     ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
+    "factor ring": lambda sites: FactorRingPrior(sites, components=4, points=3),
+    "factor ring, two points, other order": lambda sites: FactorRingPrior(
+        sites, components=5, points=2, order=list(range(len(sites)))[::-1]
+    ),
     "pseudo-inputs": vamp,
     "normal": lambda sites: uneven(StandardNormalPrior(sites)),
     "normal, a train of labels": lambda sites: StandardNormalPrior(sites, rank=3),

@@ -1,11 +1,12 @@
 """Trains, rings and mixtures of every small shape against brute force over all states, in float64 to 1e-9."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tnprior_core import Categorical, Gaussian, GaussianMixturePrior
+from tnprior_core import Categorical, FactorRingPrior, Gaussian, GaussianMixturePrior
 
 TOLERANCE = 1e-9
 MANY = settings(max_examples=40, derandomize=True)
@@ -123,11 +124,20 @@ def test_gradients_of_values(network):
     assert torch.autograd.gradcheck(density, values[:, [0, 2]])
 
 
+COMPONENTS = {
+    "mixture": GaussianMixturePrior,
+    "factor ring": lambda sites, count, seed: FactorRingPrior(
+        sites, count, points=2, order=[2, 0, 3, 1], seed=seed
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COMPONENTS)
 @settings(max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 1000), components=st.integers(1, 4))
-def test_mixtures(brute, seed, components):
+def test_components_over_all_sites(brute, kind, seed, components):
     sites = [Gaussian("z0"), Categorical("a", ("x", "y", "z")), Gaussian("z1"), Categorical("b")]
-    prior = GaussianMixturePrior(sites, components, seed=seed).double()
+    prior = COMPONENTS[kind](sites, components, seed=seed).double()
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))

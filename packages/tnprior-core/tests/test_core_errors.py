@@ -5,8 +5,10 @@ import torch
 
 from tnprior_core import (
     Between,
+    BlockRing,
     Categorical,
     EvidenceError,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     ImpossibleEvidenceError,
@@ -183,6 +185,13 @@ def test_unchecked_codes_have_probability_zero():
         ),
         (lambda: TensorTrainPrior(SITES, rank=1, order="random"), SiteError, "'random'; `random_order` makes"),
         (lambda: TensorTrainPrior(SITES, rank=1, order=["z0", "hair", "hut"]), SiteError, "did you mean 'hat'"),
+        (lambda: FactorRingPrior(SITES[1:], components=2, points=1), SiteError, "expected points >= 2, received 1; wi"),
+        (lambda: FactorRingPrior(SITES, components=0), SiteError, "expected components >= 1, received 0"),
+        (
+            lambda: FactorRingPrior(SITES, components=2, order=[0, 0, 1]),
+            SiteError,
+            r"expected each of 3 sites once in `order`, received \[0, 0, 1\]",
+        ),
         (lambda: GaussianMixturePrior(SITES[1:], components=0), SiteError, "expected components >= 1, received 0"),
         (
             lambda: StandardNormalPrior([*SITES, SITES[0]]),
@@ -223,6 +232,18 @@ LEGS = Legs.of([Categorical("a"), Categorical("b")], {})
         (
             lambda: TensorTrain(LEGS, [torch.ones(2, 1, 1)] * 2, order=[1, 1]),
             "expected one core for each of 2 sites",
+        ),
+        (
+            lambda: BlockRing(LEGS, torch.zeros(1), torch.ones(1, 2), torch.ones(2, 1, 2, 2)),
+            r"transitions of shapes \(\(1,\), \(1, 1, 2, 2\)\) with .*received \(\(1,\), \(2, 1, 2, 2\)\)",
+        ),
+        (
+            lambda: BlockRing(LEGS, torch.zeros(3), torch.ones(3, 2), torch.ones(1, 3, 2, 2)),
+            r"sites \['a'\]: expected 6 components, 2 for each of 3 places, received 2",
+        ),
+        (
+            lambda: BlockRing(LEGS, torch.zeros(1), torch.ones(1, 2), torch.ones(1, 1, 2, 2), order=[1, 1]),
+            r"expected each of 2 sites once in `order`, received \[1, 1\]",
         ),
         (lambda: Mixture(LEGS, torch.zeros(3)), r"sites \['a'\]: expected 3 components, received 2"),
         (lambda: Legs(LEGS.sites, LEGS.groups[:1]), "expected groups that cover each of 2 sites once, received"),

@@ -7,6 +7,7 @@ import torch
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -25,6 +26,7 @@ BASES = {
     "train": lambda: TensorTrainPrior(SITES, rank=2),
     "ring": lambda: TensorRingPrior(SITES, rank=2),
     "mixture": lambda: GaussianMixturePrior(SITES, components=3),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2),
     "normal": lambda: StandardNormalPrior(SITES),
 }
 

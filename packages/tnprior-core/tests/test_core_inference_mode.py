@@ -6,6 +6,7 @@ import torch
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -22,6 +23,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3),
     "ring": lambda: TensorRingPrior(SITES, rank=3),
     "mixture": lambda: GaussianMixturePrior(SITES, components=5),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=3),
     "normal": lambda: StandardNormalPrior(SITES),
     "flow": lambda: FlowPrior(TensorRingPrior(SITES, rank=3)),
 }

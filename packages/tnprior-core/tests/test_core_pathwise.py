@@ -9,6 +9,7 @@ import torch
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     Legs,
@@ -30,6 +31,7 @@ PRIORS = {
     "ring": lambda: TensorRingPrior(SITES, rank=3),
     "ring, other order": lambda: TensorRingPrior(SITES, rank=[3, 2, 1, 2], order=[1, 2, 3, 0]),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2, order=[2, 3, 1, 0]),
 }
 
 
@@ -101,6 +103,7 @@ EVIDENCE = {
         ("ring", "a label"),
         ("ring, other order", "a measurement"),
         ("mixture", "a set of labels"),
+        ("factor ring", "a measurement"),
     ],
 )
 def test_the_expected_pathwise_gradient_is_the_gradient_of_the_expectation(name, known):
@@ -112,7 +115,7 @@ def test_the_expected_pathwise_gradient_is_the_gradient_of_the_expectation(name,
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["train", "ring, other order", "mixture"])
+@pytest.mark.parametrize("name", ["train", "ring, other order", "mixture", "factor ring"])
 def test_an_interval_and_its_ends(name):
     """Truncated components; the ends move too."""
     prior, low, high = made(name), -0.7, 1.1

@@ -7,6 +7,7 @@ import torch
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     Likelihood,
@@ -27,6 +28,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3, order=["b", "z2", "z0", "a", "z1"]),
     "ring": lambda: TensorRingPrior(SITES, rank=3),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2),
 }
 
 

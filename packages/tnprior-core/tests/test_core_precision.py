@@ -8,6 +8,7 @@ import torch
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     Noisy,
@@ -118,6 +119,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(mixed(3, 2, 4), rank=3),
     "ring": lambda: TensorRingPrior(mixed(3, 2, 4), rank=3),
     "mixture": lambda: GaussianMixturePrior(mixed(3, 2, 4), components=4),
+    "factor ring": lambda: FactorRingPrior(mixed(3, 2, 4), components=4, points=3),
 }
 
 

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 from tnprior_core import (
     Categorical,
     Exp,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     LabelLegs,
@@ -32,6 +33,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3),
     "ring": lambda: TensorRingPrior(SITES, rank=3, order=[3, 1, 0, 2]),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2),
     "normal": lambda: StandardNormalPrior(SITES),
     "normal, a train of labels": lambda: StandardNormalPrior(SITES, rank=3),
 }

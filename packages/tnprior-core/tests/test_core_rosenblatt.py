@@ -12,6 +12,7 @@ from scipy.stats import kstest, norm
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -45,6 +46,7 @@ ORDERS = {
     "ring": (0, 1, 2, 3, 4),
     "ring, other order": (2, 3, 4, 0, 1),
     "mixture": (0, 1, 2, 3, 4),
+    "factor ring": (3, 1, 4, 0, 2),
 }
 PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3),
@@ -52,6 +54,7 @@ PRIORS = {
     "ring": lambda: TensorRingPrior(SITES, rank=3),
     "ring, other order": lambda: TensorRingPrior(SITES, rank=3, order=ORDERS["ring, other order"]),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2, order=ORDERS["factor ring"]),
 }
 EVIDENCE = {
     "nothing": {},
@@ -119,7 +122,7 @@ def test_the_density_is_the_normal_one_times_the_jacobian(name):
         assert (normal + jacobian.det().abs().log()).item() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["train, other order", "ring", "mixture"])
+@pytest.mark.parametrize("name", ["train, other order", "ring", "mixture", "factor ring"])
 def test_samples_score_as_independent_standard_normals(name):
     p = made(name)().condition({"a": OneOf("x", "y")})
     scores = rosenblatt(p, latents(p.sample((20_000,), seed=7)))
@@ -131,7 +134,7 @@ def test_samples_score_as_independent_standard_normals(name):
         assert apart.abs().max().item() < 5 * covariance.diag().max().item() / len(power) ** 0.5
 
 
-@pytest.mark.parametrize("name", ["train", "ring, other order", "mixture"])
+@pytest.mark.parametrize("name", ["train", "ring, other order", "mixture", "factor ring"])
 def test_normal_noise_becomes_samples(name):
     p = made(name)().condition({"b": "1"})
     noise = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(1)).double()

@@ -10,6 +10,7 @@ import torch
 from tnprior_core import (
     Between,
     Categorical,
+    FactorRingPrior,
     FlowPrior,
     Gaussian,
     GaussianMixturePrior,
@@ -163,6 +164,7 @@ PRIORS = {
     "train": lambda: mixed(TensorTrainPrior),
     "ring in an order of its own": lambda: mixed(TensorRingPrior, order=[3, 1, 7, 0, 2, 6, 5, 4]),
     "mixture": lambda: mixed(GaussianMixturePrior, rank=None),
+    "factor ring": lambda: mixed(FactorRingPrior, rank=None),
     "flow": lambda: FlowPrior(mixed(TensorTrainPrior), seed=2),
 }
 

@@ -10,6 +10,7 @@ from torch.distributions import Normal
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     GaussianMixturePrior,
     StandardNormalPrior,
     TensorRingPrior,
@@ -31,6 +32,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3, seed=1),
     "ring": lambda: TensorRingPrior(SITES, rank=3, seed=1),
     "mixture": lambda: GaussianMixturePrior(SITES, components=4, seed=1),
+    "factor ring": lambda: FactorRingPrior(SITES, components=3, points=2, seed=1),
 }
 
 

@@ -7,6 +7,7 @@ import torch
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     Gaussian,
     GaussianMixturePrior,
     TensorRingPrior,
@@ -23,6 +24,7 @@ PRIORS = {
     "train, labels": lambda: TensorTrainPrior(LABELLED, rank=2, order=(2, 0, 1)),
     "ring, labels": lambda: TensorRingPrior(LABELLED, rank=2),
     "mixture, labels": lambda: GaussianMixturePrior(LABELLED, components=3),
+    "factor ring, labels": lambda: FactorRingPrior(LABELLED, components=2, points=2),
 }
 ESTIMATORS = {"reinforce": Reinforce(), "means": ReparametrizedMeans(), "pathwise": Pathwise()}
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from tnprior_core import (
     Categorical,
+    FactorRingPrior,
     GaussianMixturePrior,
     StandardNormalPrior,
     TensorRingPrior,
@@ -45,6 +46,7 @@ PRIORS = {
     "train": lambda: TensorTrainPrior(SITES, rank=3),
     "ring": lambda: TensorRingPrior(SITES, rank=3),
     "mixture": lambda: GaussianMixturePrior(SITES, components=5),
+    "factor ring": lambda: FactorRingPrior(SITES, components=4, points=3),
 }
 
 

@@ -24,6 +24,7 @@ from tnprior_core.completion import Completion
 from tnprior_core.cores import Exp, Softplus, Square
 from tnprior_core.coupling import LatentMap
 from tnprior_core.distributions.base import SiteDistribution
+from tnprior_core.distributions.blocks import BlockRing
 from tnprior_core.distributions.flow import Flow
 from tnprior_core.distributions.mixture import Mixture
 from tnprior_core.distributions.network import TensorRing, TensorTrain
@@ -50,6 +51,8 @@ from tnprior_core.initialize.ordering import (
 from tnprior_core.legs import GaussianLegs, LabelLegs, Legs
 from tnprior_core.linear_map import LinearMap
 from tnprior_core.priors.base import Prior
+from tnprior_core.priors.components import ComponentsPrior
+from tnprior_core.priors.factor_ring import FactorRingPrior
 from tnprior_core.priors.flow import FlowPrior
 from tnprior_core.priors.mixture import GaussianMixturePrior, StandardNormalPrior
 from tnprior_core.priors.network import NetworkPrior, TensorRingPrior, TensorTrainPrior
@@ -61,10 +64,13 @@ from tnprior_core.univariate import NormalMixture
 __all__ = [
     "Axes",
     "Between",
+    "BlockRing",
     "Categorical",
     "Completion",
+    "ComponentsPrior",
     "EvidenceError",
     "Exp",
+    "FactorRingPrior",
     "Flow",
     "FlowPrior",
     "Gaussian",

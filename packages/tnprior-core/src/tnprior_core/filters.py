@@ -22,7 +22,7 @@ from tnprior_core.contract import opening, transfer
 from tnprior_core.messages import closing, rescale_rows, right_messages
 from tnprior_core.scaled import Scaled
 
-__all__ = ["ChainFilter", "Filter", "Step", "SumFilter"]
+__all__ = ["ChainFilter", "Filter", "Step", "SumFilter", "visit"]
 
 Step: TypeAlias = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """A site and the probabilities of its components -> a number per draw (S,), and what its value says, (S, N_k)."""
@@ -88,7 +88,7 @@ class SumFilter:
 
     def follow(self, sites: frozenset[int], step: Step, draws: int) -> dict[int, Tensor]:
         """Visit the sites one after the other."""
-        return _visit(self, sites, step)
+        return visit(self, sites, step)
 
 
 class ChainFilter:
@@ -151,7 +151,7 @@ class ChainFilter:
         width = 1 if self.closed else max(core.shape[0] for core in self.cores)
         kept = _KEPT.get(self.cores[0].device.type, _KEPT_ON_DEVICE)
         if count * draws * message * width <= kept or not torch.is_grad_enabled():
-            return _visit(self, sites, step)
+            return visit(self, sites, step)
         length = ceil(count / isqrt(count))
         return self._in_pieces([*range(0, count, length), count], sites, step)
 
@@ -178,7 +178,7 @@ class ChainFilter:
     ) -> tuple[dict[int, Tensor], Tensor, Tensor]:
         """What `step` says within a piece, and the message from the left that leaves it."""
         part = self._part(piece, Scaled(*ends[:2]), Scaled(*ends[2:]))
-        found = _visit(part, sites, step)
+        found = visit(part, sites, step)
         part.pass_over()
         return found, *part.left
 
@@ -228,7 +228,13 @@ class ChainFilter:
         return around.flatten(1) @ core.flatten(1).mT
 
 
-def _visit(found: Filter, sites: frozenset[int], step: Step) -> dict[int, Tensor]:
+def visit(found: Filter, sites: frozenset[int], step: Step) -> dict[int, Tensor]:
+    """Visit the sites one after the other, as a filter's `follow` does.
+
+    >>> found = SumFilter(torch.zeros(1, 2), {0: torch.zeros(1, 2)})
+    >>> visit(found, frozenset([0]), lambda site, weights: (weights[:, 0], torch.zeros(1, 2)))
+    {0: tensor([0.5000])}
+    """
     moves: dict[int, Tensor] = {}
     for site in found.order:
         if site in sites:

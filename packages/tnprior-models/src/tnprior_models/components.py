@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from tnprior_core import (
+    BlockRing,
     Categorical,
     GaussianLegs,
     LabelLegs,
@@ -21,7 +22,7 @@ from tnprior_models.errors import ModelError
 __all__ = ["chosen_components", "component_distribution"]
 
 
-def component_distribution(p: Distribution) -> Mixture | TensorRing | TensorTrain:
+def component_distribution(p: Distribution) -> Mixture | BlockRing | TensorRing | TensorTrain:
     """`p(s, y)`: the law of the component of every continuous site, and of the labels, for a prior's p(z, y).
 
     The same network over categorical sites: a value of continuous site k is the index s_k of its component.
@@ -36,12 +37,15 @@ def component_distribution(p: Distribution) -> Mixture | TensorRing | TensorTrai
     >>> s.log_prob(torch.tensor([[k, 1.0] for k in range(3)])).exp().sum() / p.marginal("hat").probs[1]
     tensor(1.0000, grad_fn=<DivBackward0>)
     """
-    if not isinstance(p, Mixture | TensorRing | TensorTrain):
+    if not isinstance(p, Mixture | BlockRing | TensorRing | TensorTrain):
         raise ModelError(f"expected a mixture, train or ring with components, received {type(p).__name__}")
     if not p.knowledge.empty or len(p.visible) != len(p.legs.sites):
         raise ModelError(f"expected the distribution of a prior, all sites of it, received {p!r}")
     if isinstance(p, Mixture):
         return Mixture(_indexed(p.legs, emissions=True), p.log_weight)
+    if isinstance(p, BlockRing):
+        legs = _indexed(p.legs, emissions=True)
+        return BlockRing(legs, p.log_weight, p.opening, p.transitions, order=p.order)
     legs = _indexed(p.legs, emissions=False)
     cores = [_padded(core) for core in p.cores]
     return type(p)(legs, cores, order=p.order)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from tnprior_core import (
-    GaussianMixturePrior,
+    ComponentsPrior,
     NetworkPrior,
     initialize_from_clusters,
     initialize_from_mixtures,
@@ -331,8 +331,8 @@ def _check_fittable(prior: nn.Module, initialize: Initialize | None) -> None:
             f"expected a prior with a density of codes and labels, received {type(prior).__name__}; give the "
             "networks to a VAE with a tensor prior"
         )
-    if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior | GaussianMixturePrior):
+    if initialize is initialize_from_clusters and not isinstance(prior, NetworkPrior | ComponentsPrior):
         raise ModelError(
-            "expected a tensor-train, tensor-ring or Gaussian-mixture prior to initialise from clusters, "
+            "expected a train, ring, factor ring or Gaussian mixture as prior, to initialise it from clusters, "
             f"received {type(prior).__name__}; pass initialize=None to polish it only"
         )

@@ -15,8 +15,8 @@ from tnprior_core.initialize.clusters import initialize_from_clusters
 from tnprior_core.initialize.columns import check_attributes, check_latents
 from tnprior_core.linear_map import LinearMap
 from tnprior_core.priors.base import Prior
+from tnprior_core.priors.components import ComponentsPrior
 from tnprior_core.priors.flow import FlowPrior
-from tnprior_core.priors.mixture import GaussianMixturePrior
 from tnprior_core.priors.network import NetworkPrior
 
 __all__ = ["Axes", "attribute_axes", "initialize_from_axes"]
@@ -108,7 +108,7 @@ def initialize_from_axes(
     """
     if not isinstance(prior, FlowPrior) or not isinstance(prior.flow, LinearMap):
         raise SiteError(f"expected a FlowPrior behind a LinearMap, received {prior!r}")
-    if not isinstance(prior.base, NetworkPrior | GaussianMixturePrior):
+    if not isinstance(prior.base, NetworkPrior | ComponentsPrior):
         raise SiteError(f"expected a train, ring or mixture behind the map, received {prior.base!r}")
     check_latents(prior.sites, z)
     check_attributes(prior.sites, z, codes, observed)

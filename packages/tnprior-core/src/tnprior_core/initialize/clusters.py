@@ -18,7 +18,7 @@ from torch import Tensor
 from tnprior_core.initialize.columns import check_attributes, check_latents
 from tnprior_core.initialize.mixtures import SIGMA_FLOOR, fit_mixtures
 from tnprior_core.normal import log_normal
-from tnprior_core.priors.mixture import GaussianMixturePrior
+from tnprior_core.priors.components import ComponentsPrior
 from tnprior_core.priors.network import NetworkPrior
 
 __all__ = ["Clusters", "find_clusters", "initialize_from_clusters"]
@@ -36,7 +36,7 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def initialize_from_clusters(
-    prior: NetworkPrior | GaussianMixturePrior,
+    prior: NetworkPrior | ComponentsPrior,
     z: Float[Tensor, "n d"],
     codes: Int[Tensor, "n A"],
     observed: Bool[Tensor, "n A"],
@@ -76,7 +76,7 @@ def initialize_from_clusters(
     """
     check_latents(prior.sites, z)
     check_attributes(prior.sites, z, codes, observed)
-    count = prior.components if isinstance(prior, GaussianMixturePrior) else _bond(prior)
+    count = prior.components if isinstance(prior, ComponentsPrior) else _bond(prior)
     z, codes, observed = z.detach().double(), codes.detach().long(), observed.detach()
     counts = [prior.sites[site].states for site in prior.attributes]
     clusters = find_clusters(z, codes, observed, counts, count, seed=seed, iterations=iterations)

@@ -16,7 +16,7 @@ from torch import Tensor
 from tnprior_core.errors import SiteError
 from tnprior_core.initialize.clusters import persistent_core, smallest_bond
 from tnprior_core.initialize.ordering import interleaved_order
-from tnprior_core.priors.mixture import GaussianMixturePrior
+from tnprior_core.priors.components import ComponentsPrior
 from tnprior_core.priors.network import NetworkPrior
 from tnprior_core.seeded import seeded_normal
 
@@ -25,7 +25,7 @@ __all__ = ["attribute_groups", "initialize_from_labels"]
 
 @torch.no_grad()
 def initialize_from_labels(
-    prior: NetworkPrior | GaussianMixturePrior,
+    prior: NetworkPrior | ComponentsPrior,
     *,
     seed: int = 0,
     spread: float = 1.0,
@@ -69,14 +69,14 @@ def initialize_from_labels(
     True
     """
     _require(prior, spread, purity, leak, switch)
-    if isinstance(prior, GaussianMixturePrior):
+    if isinstance(prior, ComponentsPrior):
         _start_components(prior, seed, spread, purity)
     else:
         _start_cores(prior, seed, spread, purity, leak, switch)
 
 
 def _require(
-    prior: NetworkPrior | GaussianMixturePrior, spread: float, purity: float, leak: float, switch: float
+    prior: NetworkPrior | ComponentsPrior, spread: float, purity: float, leak: float, switch: float
 ) -> None:
     if not prior.attributes:
         raise SiteError("expected at least one categorical site to tell apart, received none")
@@ -101,7 +101,7 @@ def _start_cores(
     prior.assign_cores(new)
 
 
-def _start_components(prior: GaussianMixturePrior, seed: int, spread: float, purity: float) -> None:
+def _start_components(prior: ComponentsPrior, seed: int, spread: float, purity: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     order = interleaved_order(prior.sites)
     groups = attribute_groups([site in prior.attributes for site in order])

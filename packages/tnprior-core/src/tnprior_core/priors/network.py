@@ -46,7 +46,7 @@ class NetworkPrior(Prior):
             raise SiteError(f"expected a positive width, received {width}")
         super().__init__(sites)
         self.positivity = Exp() if positivity is None else positivity
-        places = _places(self.sites, order)
+        places = chain_places(self.sites, order)
         self.rank = rank
         self.factored = factored
         bonds = _bonds(rank, len(self.sites), closed=self.closed)
@@ -106,7 +106,7 @@ class NetworkPrior(Prior):
         Raises SiteError if it is no permutation, ShapeError where cores of unequal rank no longer fit; the order is
         then the old one.
         """
-        places, before = _places(self.sites, order), self._order.clone()
+        places, before = chain_places(self.sites, order), self._order.clone()
         with torch.no_grad():
             self._order.copy_(torch.tensor(places))
             try:
@@ -249,7 +249,7 @@ def grouped(shapes: Mapping[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]
     return {key: tuple(group) for key, group in groups.items()}
 
 
-def _places(sites: Sequence[Site], order: Sequence[int] | Sequence[str] | None) -> list[int]:
+def chain_places(sites: Sequence[Site], order: Sequence[int] | Sequence[str] | None) -> list[int]:
     if order is None:
         return list(range(len(sites)))
     if isinstance(order, str):

@@ -1,0 +1,255 @@
+"""Rings of blocks: the same ring with all of its cores, closed forms of the factors, and what they start from."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tnprior_core import (
+    BlockRing,
+    Categorical,
+    FactorRingPrior,
+    Gaussian,
+    GaussianMixturePrior,
+    LabelLegs,
+    Legs,
+    Noisy,
+    Not,
+    TensorRing,
+    initialize_from_clusters,
+    initialize_from_labels,
+)
+from tnprior_core.priors.factor_ring import binomial_chain, standard_binomial
+
+SITES = [Gaussian("z0"), Categorical("a", ("x", "y", "z")), Gaussian("z1"), Gaussian("z2"), Categorical("b")]
+EVIDENCE = {
+    "nothing": {},
+    "a label": {"b": "1"},
+    "labels and a measurement": {"a": Not("y"), "z2": Noisy(0.4, 0.5)},
+    "a value": {"z1": -0.8},
+}
+
+
+def shaken(seed=0, sites=SITES, components=3, points=3, order=None):
+    """A prior in float64 whose parameters are far from any symmetry."""
+    prior = FactorRingPrior(sites, components, points=points, order=order).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator, device="cpu").to(parameter))
+    return prior
+
+
+def in_full(p):
+    """The tensor ring with all of its cores `Q_k[s] = e_s T_k[s, :]`, at its closing bond places alone.
+
+    A tensor ring's labels have no emissions, so that cores of labels are `Q[y] = sum_s p(y | s) Q[s]`.
+    """
+    count, points = p.opening.shape
+    weight = (p.log_weight.exp().unsqueeze(1) * p.opening).flatten()
+    bonds = torch.eye(count * points).to(weight)  # e_s
+    places = torch.eye(count).to(weight).repeat_interleave(points, 0)  # the place of s
+    last, cores = len(p.order) - 1, []
+    for k, site in enumerate(p.order):
+        enters = bonds if k else weight.unsqueeze(1) * places
+        leaves = torch.block_diag(*p.transitions[k]) if k < last else places
+        core = enters.unsqueeze(2) * leaves.unsqueeze(1)
+        group, at = p.legs.where[site]
+        if isinstance(group, LabelLegs):
+            core = torch.einsum("sy,sab->yab", group.log_emission[at].exp(), core)
+        cores.append(core)
+    groups = [
+        LabelLegs(group.sites, group.labels) if isinstance(group, LabelLegs) else group
+        for group in p.legs.groups
+    ]
+    return TensorRing(Legs(p.legs.sites, groups), cores, order=p.order)
+
+
+def table(rows, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(rows, 5, generator=generator, device="cpu").double()
+    values[:, 1] = torch.randint(3, (rows,), generator=generator, device="cpu")
+    values[:, 4] = torch.randint(2, (rows,), generator=generator, device="cpu")
+    mask = torch.rand(rows, 5, generator=generator, device="cpu") < 0.6
+    like = torch.zeros(())  # on the default device
+    return values.to(like.device), mask.to(like.device)
+
+
+@settings(max_examples=20, derandomize=True, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    components=st.integers(1, 3),
+    points=st.integers(2, 4),
+    order=st.permutations(range(5)),
+)
+def test_it_is_the_ring_with_all_of_its_cores(seed, components, points, order):
+    prior = shaken(seed, components=components, points=points, order=order)
+    p = prior()
+    q, (values, mask) = in_full(p), table(6, seed)
+    torch.testing.assert_close(p.log_normalizer, torch.zeros_like(p.log_normalizer), rtol=0, atol=1e-12)
+    torch.testing.assert_close(p.log_prob(values, mask), q.log_prob(values, mask), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("known", EVIDENCE)
+def test_all_queries_agree_with_the_ring_in_full(known):
+    p = shaken(4, order=[3, 1, 0, 4, 2])()
+    q = in_full(p).condition(EVIDENCE[known])
+    p = p.condition(EVIDENCE[known])
+    for found, expected in (
+        (p.log_evidence, q.log_evidence),
+        (p.mean, q.mean),
+        (p.covariance(), q.covariance()),
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    for name in ("a", "b"):
+        torch.testing.assert_close(p.marginal(name).probs, q.marginal(name).probs, rtol=0, atol=1e-10)
+    for found, expected in zip(p.complete(), q.complete(), strict=True):
+        assert found == expected if isinstance(found, tuple) else torch.allclose(found, expected, atol=1e-10)
+
+
+def test_gradients_agree_with_the_ring_in_full():
+    prior, (values, mask) = shaken(2), table(5)
+    ours = torch.autograd.grad(prior().log_prob(values, mask).sum(), list(prior.parameters()))
+    theirs = torch.autograd.grad(in_full(prior()).log_prob(values, mask).sum(), list(prior.parameters()))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_without_loadings_it_is_the_mixture():
+    prior, mixture = shaken(3), GaussianMixturePrior(SITES, 3).double()
+    with torch.no_grad():
+        prior.loading.zero_()
+        for slope in prior.label_loading.values():
+            slope.zero_()
+    mixture.load_state_dict({name: prior.state_dict()[name] for name in mixture.state_dict()})
+    values, mask = table(20)
+    torch.testing.assert_close(
+        prior().log_prob(values, mask), mixture().log_prob(values, mask), rtol=0, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("points", [2, 3, 5])
+def test_covariance_of_a_place_in_closed_form(points):
+    """`lambda_i lambda_j` times all correlations between them."""
+    sites = [Gaussian(f"z{k}") for k in range(4)]
+    prior = shaken(5, sites=sites, components=1, points=points)
+    rho, loading = prior.raw_correlation.tanh().flatten(), prior.loading.flatten()
+    between = torch.stack(
+        [torch.stack([rho[min(i, j) : max(i, j)].prod() for j in range(4)]) for i in range(4)]
+    )
+    expected = loading.unsqueeze(1) * loading * between + torch.diag(prior.log_sigma.flatten().exp().square())
+    # Points are kept in single precision.
+    torch.testing.assert_close(prior().covariance(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("points", [2, 3, 5, 9])
+def test_points_have_mean_zero_and_variance_one(points):
+    t, weight = (x.double() for x in standard_binomial(points))
+    moments = [(weight * t**power).sum().item() for power in range(4)]
+    assert moments == pytest.approx([1, 0, 1, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("points", [2, 3, 5, 9])
+@pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.3, 0.999])
+def test_the_chain_is_stationary_and_forgets_by_its_correlation(points, correlation):
+    moves, (t, weight) = (
+        binomial_chain(points, correlation).double(),
+        (x.double() for x in standard_binomial(points)),
+    )
+    torch.testing.assert_close(moves.sum(1), torch.ones_like(t), rtol=0, atol=1e-5)
+    torch.testing.assert_close(weight @ moves, weight, rtol=0, atol=1e-6)
+    torch.testing.assert_close(moves @ t, correlation * t, rtol=0, atol=1e-5)
+    half = binomial_chain(points, 0.5).double()
+    torch.testing.assert_close(
+        moves @ half, binomial_chain(points, correlation / 2).double(), rtol=0, atol=1e-5
+    )
+
+
+def test_correlations_are_those_of_the_chain():
+    prior = FactorRingPrior(SITES, 2, points=4)
+    with torch.no_grad():
+        prior.raw_correlation.copy_(torch.linspace(-1, 1, 8).view(4, 2))
+    for k, c in ((0, 0), (3, 1)):
+        rho = prior.raw_correlation[k, c].tanh().item()
+        torch.testing.assert_close(prior().transitions[k, c], binomial_chain(4, rho), rtol=0, atol=1e-6)
+
+
+def test_a_ring_of_blocks_of_one_is_a_mixture():
+    mixture = GaussianMixturePrior(SITES, 4, seed=3).double()()
+    ones = torch.ones(4, 4, 1, 1).double()
+    ring = BlockRing(mixture.legs, mixture.log_weight, ones[0, :, 0], ones)
+    values, mask = table(10)
+    torch.testing.assert_close(
+        ring.log_prob(values, mask), mixture.log_prob(values, mask), rtol=0, atol=1e-11
+    )
+
+
+class TestStarts:
+    def test_widths_are_those_asked_for(self):
+        """The factor takes its share of the width and adds none."""
+        prior = FactorRingPrior([Gaussian("z0"), Gaussian("z1")], 3, width=0.5)
+        total = prior.log_sigma.exp().square() + prior.loading.square()
+        torch.testing.assert_close(total, torch.full_like(total, 0.25))
+
+    def test_means_are_those_of_the_mixture(self):
+        ring, mixture = FactorRingPrior(SITES, 4, seed=2), GaussianMixturePrior(SITES, 4, seed=2)
+        assert torch.equal(ring.mean, mixture.mean)
+
+    def test_from_clusters_with_the_variances_of_the_mixture(self):
+        z = torch.randn(400, 3, generator=torch.Generator().manual_seed(0), device="cpu")
+        z[:200] += 3
+        z = z.to(torch.zeros(()).device)
+        codes = torch.stack([(z[:, 0] > 1.5).long(), (z[:, 1] > 1.5).long()], 1)
+        found = []
+        for kind in (FactorRingPrior, GaussianMixturePrior):
+            prior = kind(SITES, 2)
+            initialize_from_clusters(prior, z, codes, torch.ones_like(codes, dtype=torch.bool), seed=1)
+            found.append(prior)
+        ring, mixture = found
+        torch.testing.assert_close(ring.mean, mixture.mean)
+        total = ring.log_sigma.exp().square() + ring.loading.square()
+        torch.testing.assert_close(total, mixture.log_sigma.exp().square(), rtol=1e-4, atol=1e-6)
+        assert ring().condition({"z0": 3.0}).marginal("b").probs[1] > 0.9
+
+    def test_from_labels(self):
+        prior = FactorRingPrior(SITES, 60, width=0.6)
+        initialize_from_labels(prior, spread=1.5)
+        p = prior()
+        drawn = p.condition({"b": "1"}).sample((500,), seed=1)
+        known = torch.tensor([True, False, True, True, False])
+        read = p.observe(drawn, known.to(drawn.device)).marginal("b").probs[:, 1]
+        assert read.mean() > 0.8
+
+
+def test_single_precision_where_a_factor_keeps_to_itself_and_sites_disagree():
+    """Two points, the first sites for one of them, the last for the other, each by more than single precision holds."""
+    sites = [Gaussian(f"z{k}") for k in range(6)]
+    prior = FactorRingPrior(sites, 2, points=2)
+    with torch.no_grad():
+        prior.loading.fill_(1.0)
+        prior.log_sigma.fill_(math.log(0.05))
+        prior.raw_correlation.fill_(100.0)  # beyond what is allowed
+    values = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0, -1.0]])
+    exact = prior.double()().log_prob(values.double())
+    found = prior.float()().log_prob(values)
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-3)
+
+
+def test_evidence_that_no_place_allows():
+    prior = shaken(1)
+    with torch.no_grad():
+        for logits in prior.label_logits.values():
+            logits[..., 0] = -torch.inf
+    values = torch.zeros(2, 5).double()
+    values[1, 1], values[1, 4] = 1, 1
+    found = prior().log_prob(values)
+    assert found[0] == -torch.inf
+    assert torch.isfinite(found[1])
+
+
+def test_its_words():
+    prior = FactorRingPrior(SITES, 7, points=4)
+    assert "3 latents, 2 attributes, components=7, points=4" in repr(prior)
+    assert "BlockRing(z0, a, z1, z2, b" in repr(prior())
