@@ -50,6 +50,9 @@ class PriorSection(Section):
             "attributes' own train, none: independent labels"
         ),
     ] = None
+    factors: Annotated[
+        Count, Field(description="of a factor-ring, in every place; a bond index of one is a point of each")
+    ] = 1
     factored: Annotated[
         bool,
         Field(description="cores in two factors, as in a hidden Markov model: more rank for the parameters"),
@@ -123,7 +126,8 @@ class PriorSection(Section):
     def size(self) -> str:
         """How large it is, in words: "rank 16, 10 components, behind 8 coupling layers"."""
         if self.kind == "factor-ring":
-            rank, components = f"{self.components} places", f"{self.rank} points"
+            rank = f"{self.components} places"
+            components = f"{self.factors} factor{'s' * (self.factors > 1)} of {self.rank} points"
         else:
             rank = f"rank {self.rank}" if self.rank and self.kind not in ("mixture", "vamp") else ""
             components = f"{self.components} components" if self.components else ""
@@ -150,6 +154,8 @@ class PriorSection(Section):
             raise ValueError(f"a {self.kind} needs a number for {', '.join(_SIZES)}")
         if self.kind == "factor-ring":
             self._factor_ring()
+        elif self.factors != 1:
+            raise ValueError(f"a {self.kind} has no factors; set factors to 1, or kind to factor-ring")
         starts = ("normal",) if self.kind == "mixture" else ("labels", "normal")
         if self.kind in ("mixture", "vamp") and (
             ordered or self.start in starts or self.initialize == "mixtures"

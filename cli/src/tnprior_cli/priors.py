@@ -116,7 +116,11 @@ _KINDS: dict[str, Any] = {
     "train": lambda sites, config: TensorTrainPrior(sites, **_cores(sites, config)),
     "ring": lambda sites, config: TensorRingPrior(sites, **_cores(sites, config)),
     "factor-ring": lambda sites, config: FactorRingPrior(
-        sites, config.prior.components, points=config.prior.rank, **_layout(sites, config)
+        sites,
+        config.prior.components,
+        points=config.prior.rank,
+        factors=config.prior.factors,
+        **_layout(sites, config),
     ),
     "mixture": lambda sites, config: GaussianMixturePrior(
         sites, components=config.prior.components, width=config.prior.width, seed=config.seed

@@ -56,8 +56,8 @@ PRIORS = {
     ),
     "mixture": lambda sites: GaussianMixturePrior(sites, components=5),
     "factor ring": lambda sites: FactorRingPrior(sites, components=4, points=3),
-    "factor ring, two points, other order": lambda sites: FactorRingPrior(
-        sites, components=5, points=2, order=list(range(len(sites)))[::-1]
+    "factor ring, two factors, other order": lambda sites: FactorRingPrior(
+        sites, components=3, points=2, factors=2, order=list(range(len(sites)))[::-1]
     ),
     "pseudo-inputs": vamp,
     "normal": lambda sites: uneven(StandardNormalPrior(sites)),

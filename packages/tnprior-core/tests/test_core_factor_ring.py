@@ -32,9 +32,9 @@ EVIDENCE = {
 }
 
 
-def shaken(seed=0, sites=SITES, components=3, points=3, order=None):
+def shaken(seed=0, sites=SITES, components=3, points=3, factors=1, order=None):
     """A prior in float64 whose parameters are far from any symmetry."""
-    prior = FactorRingPrior(sites, components, points=points, order=order).double()
+    prior = FactorRingPrior(sites, components, points=points, factors=factors, order=order).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in prior.parameters():
@@ -82,10 +82,11 @@ def table(rows, seed=1):
     seed=st.integers(0, 1000),
     components=st.integers(1, 3),
     points=st.integers(2, 4),
+    factors=st.integers(1, 2),
     order=st.permutations(range(5)),
 )
-def test_it_is_the_ring_with_all_of_its_cores(seed, components, points, order):
-    prior = shaken(seed, components=components, points=points, order=order)
+def test_it_is_the_ring_with_all_of_its_cores(seed, components, points, factors, order):
+    prior = shaken(seed, components=components, points=points, factors=factors, order=order)
     p = prior()
     q, (values, mask) = in_full(p), table(6, seed)
     torch.testing.assert_close(p.log_normalizer, torch.zeros_like(p.log_normalizer), rtol=0, atol=1e-12)
@@ -94,7 +95,7 @@ def test_it_is_the_ring_with_all_of_its_cores(seed, components, points, order):
 
 @pytest.mark.parametrize("known", EVIDENCE)
 def test_all_queries_agree_with_the_ring_in_full(known):
-    p = shaken(4, order=[3, 1, 0, 4, 2])()
+    p = shaken(4, points=2, factors=2, order=[3, 1, 0, 4, 2])()
     q = in_full(p).condition(EVIDENCE[known])
     p = p.condition(EVIDENCE[known])
     for found, expected in (
@@ -110,7 +111,7 @@ def test_all_queries_agree_with_the_ring_in_full(known):
 
 
 def test_gradients_agree_with_the_ring_in_full():
-    prior, (values, mask) = shaken(2), table(5)
+    prior, (values, mask) = shaken(2, factors=2), table(5)
     ours = torch.autograd.grad(prior().log_prob(values, mask).sum(), list(prior.parameters()))
     theirs = torch.autograd.grad(in_full(prior()).log_prob(values, mask).sum(), list(prior.parameters()))
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
@@ -129,16 +130,16 @@ def test_without_loadings_it_is_the_mixture():
     )
 
 
-@pytest.mark.parametrize("points", [2, 3, 5])
-def test_covariance_of_a_place_in_closed_form(points):
-    """`lambda_i lambda_j` times all correlations between them."""
+@pytest.mark.parametrize(("points", "factors"), [(2, 1), (3, 1), (5, 1), (2, 3), (3, 2)])
+def test_covariance_of_a_place_in_closed_form(points, factors):
+    """Of every factor `lambda_i lambda_j` times all correlations between them."""
     sites = [Gaussian(f"z{k}") for k in range(4)]
-    prior = shaken(5, sites=sites, components=1, points=points)
-    rho, loading = prior.raw_correlation.tanh().flatten(), prior.loading.flatten()
-    between = torch.stack(
-        [torch.stack([rho[min(i, j) : max(i, j)].prod() for j in range(4)]) for i in range(4)]
-    )
-    expected = loading.unsqueeze(1) * loading * between + torch.diag(prior.log_sigma.flatten().exp().square())
+    prior = shaken(5, sites=sites, components=1, points=points, factors=factors)
+    expected = torch.diag(prior.log_sigma.flatten().exp().square())
+    for rho, loading in zip(prior.raw_correlation.tanh().squeeze(2), prior.loading.squeeze(2), strict=True):
+        for i in range(4):
+            for j in range(4):
+                expected[i, j] += loading[i] * loading[j] * rho[min(i, j) : max(i, j)].prod()
     # Points are kept in single precision.
     torch.testing.assert_close(prior().covariance(), expected, rtol=0, atol=1e-6)
 
@@ -169,9 +170,9 @@ def test_the_chain_is_stationary_and_forgets_by_its_correlation(points, correlat
 def test_correlations_are_those_of_the_chain():
     prior = FactorRingPrior(SITES, 2, points=4)
     with torch.no_grad():
-        prior.raw_correlation.copy_(torch.linspace(-1, 1, 8).view(4, 2))
+        prior.raw_correlation.copy_(torch.linspace(-1, 1, 8).view(1, 4, 2))
     for k, c in ((0, 0), (3, 1)):
-        rho = prior.raw_correlation[k, c].tanh().item()
+        rho = prior.raw_correlation[0, k, c].tanh().item()
         torch.testing.assert_close(prior().transitions[k, c], binomial_chain(4, rho), rtol=0, atol=1e-6)
 
 
@@ -187,9 +188,9 @@ def test_a_ring_of_blocks_of_one_is_a_mixture():
 
 class TestStarts:
     def test_widths_are_those_asked_for(self):
-        """The factor takes its share of the width and adds none."""
-        prior = FactorRingPrior([Gaussian("z0"), Gaussian("z1")], 3, width=0.5)
-        total = prior.log_sigma.exp().square() + prior.loading.square()
+        """Factors take their share of the width and add none."""
+        prior = FactorRingPrior([Gaussian("z0"), Gaussian("z1")], 3, factors=2, width=0.5)
+        total = prior.log_sigma.exp().square() + prior.loading.square().sum(0)
         torch.testing.assert_close(total, torch.full_like(total, 0.25))
 
     def test_means_are_those_of_the_mixture(self):
@@ -208,7 +209,7 @@ class TestStarts:
             found.append(prior)
         ring, mixture = found
         torch.testing.assert_close(ring.mean, mixture.mean)
-        total = ring.log_sigma.exp().square() + ring.loading.square()
+        total = ring.log_sigma.exp().square() + ring.loading.square().sum(0)
         torch.testing.assert_close(total, mixture.log_sigma.exp().square(), rtol=1e-4, atol=1e-6)
         assert ring().condition({"z0": 3.0}).marginal("b").probs[1] > 0.9
 
@@ -251,5 +252,5 @@ def test_evidence_that_no_place_allows():
 
 def test_its_words():
     prior = FactorRingPrior(SITES, 7, points=4)
-    assert "3 latents, 2 attributes, components=7, points=4" in repr(prior)
+    assert "3 latents, 2 attributes, components=7, factors=1, points=4" in repr(prior)
     assert "BlockRing(z0, a, z1, z2, b" in repr(prior())

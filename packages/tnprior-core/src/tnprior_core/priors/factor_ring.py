@@ -1,4 +1,4 @@
-"""A tensor ring of many places, each with a factor that runs round the ring: what latents of a place have in common."""
+"""A tensor ring of many places, each with factors that move along it: what the latents of a place have in common."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ __all__ = ["FactorRingPrior", "binomial_chain", "standard_binomial"]
 _LOADED: Final = 0.3
 """Share of a component's standard deviation that the factor has at the start: not zero, where it has no gradient."""
 _CORRELATION: Final = 0.9
+_MOST_FACTORS: Final = 8
 _LARGEST: Final = 0.999
 """A factor may always move: at a probability of zero no gradient would tell it to, and small numbers would be lost."""
 
 
 @final
 class FactorRingPrior(ComponentsPrior):
-    """Tensor ring with block-diagonal cores: C places, each with a factor that moves from site to site.
+    """Tensor ring with block-diagonal cores: C places, each with factors that move from site to site.
 
-    `p(z, y) = sum_c pi_c sum_u p(u_1 ... u_K | c) prod_k N(z_k; mu_kc + lambda_kc t_{u_k}, sigma_kc^2)`, where the
-    factor t has L points that make about N(0, 1), and its chain is stationary with `Corr(t_k, t_{k+1}) = rho_kc`
-    (`binomial_chain`). A bond index is (c, u), the rank C L, but for the bond that closes the ring, which has the
-    place alone. Latents of one place are correlated, each place in its own way, which a mixture of diagonal Gaussians
-    can only say by more places: four parameters per place and latent where the mixture has two. Labels have
-    `p(y | c, u) = softmax(beta_c + gamma_c t_u)`. With `lambda = gamma = 0` it is the `GaussianMixturePrior` with the
-    same components, and all that starts such a mixture starts it.
+    `p(z, y) = sum_c pi_c sum_u p(u_1 ... u_K | c) prod_k N(z_k; mu_kc + sum_f lambda_fkc t_{u_k f}, sigma_kc^2)`. Each
+    of F factors t has L points that make about N(0, 1), and its chain is stationary with
+    `Corr(t_k, t_{k+1}) = rho_fkc` (`binomial_chain`), apart from the others. A bond index is (c, u), the rank C L^F;
+    the bond that closes the ring has the place alone. Latents of one place are correlated, each place in its own
+    way, which a mixture of diagonal Gaussians can only say by more places: 2 + 2 F parameters per place and latent
+    where the mixture has two. Labels have `p(y | c, u) = softmax(beta_c + sum_f gamma_fc t_{u f})`. With
+    `lambda = gamma = 0` it is the `GaussianMixturePrior` with the same components, and all that starts such a mixture
+    starts it.
 
     sites
         Gaussian sites (their own `components` are not used) and Categorical ones.
     components
         C, the number of places.
     points
-        L, the number of points of the factor, at least 2.
+        L, the number of points of a factor, at least 2.
+    factors
+        F; a site costs O(C L^(2 F)) per example.
     low, high
         means start uniform in this range.
     width
-        standard deviations at the start, of which the factor has 0.3, in a random direction.
+        standard deviations at the start, of which each factor has 0.3, in a random direction.
     order
         site names or positions round the ring; None for the order of `sites`.
     seed
@@ -70,6 +74,7 @@ class FactorRingPrior(ComponentsPrior):
         components: int,
         *,
         points: int = 5,
+        factors: int = 1,
         low: float = -1.0,
         high: float = 1.0,
         width: float = 1.0,
@@ -77,21 +82,28 @@ class FactorRingPrior(ComponentsPrior):
         seed: int = 0,
     ) -> None:
         """Place the means at random, the factors in random directions, and start from equal weights."""
-        if points < 2:
+        if points < 2 or not 1 <= factors <= _MOST_FACTORS:
             raise SiteError(
-                f"expected points >= 2, received {points}; without a factor take a GaussianMixturePrior"
+                f"expected points >= 2 and 1 to {_MOST_FACTORS} factors, received {points} and {factors}; without a "
+                "factor take a GaussianMixturePrior"
             )
         super().__init__(sites, components, low=low, high=high, width=width, seed=seed)
-        self.points, self.order = points, tuple(chain_places(self.sites, order))
+        self.points, self.factors = points, factors
+        self.order = tuple(chain_places(self.sites, order))
         generator = torch.Generator().manual_seed(seed + 1)
-        self.loading = nn.Parameter(_signs(self.mean, generator))
-        self.raw_correlation = nn.Parameter(torch.empty(len(self.sites) - 1, components))
+        self.loading = nn.Parameter(_signs(factors, self.mean, generator))
+        self.raw_correlation = nn.Parameter(torch.empty(factors, len(self.sites) - 1, components))
         self.label_loading = nn.ParameterDict(
-            {key: nn.Parameter(0.1 * _signs(logits, generator)) for key, logits in self.label_logits.items()}
+            {
+                key: nn.Parameter(0.1 * _signs(factors, logits, generator))
+                for key, logits in self.label_logits.items()
+            }
         )
         values, weights = standard_binomial(points)
-        for name, constant in (("_values", values), ("_weights", weights), ("_ways", _ways(points))):
-            self.register_buffer(name, constant, persistent=False)
+        grid = torch.cartesian_prod(*[values] * factors).view(-1, factors)
+        weights = torch.cartesian_prod(*[weights] * factors).view(-1, factors).prod(1)
+        for name, constant in (("_values", grid.mT), ("_weights", weights), ("_ways", _ways(points))):
+            self.register_buffer(name, constant.contiguous(), persistent=False)
         self._values: Tensor
         self._weights: Tensor
         self._ways: Tensor
@@ -102,7 +114,7 @@ class FactorRingPrior(ComponentsPrior):
         groups: list[LegGroup] = []
         if self.latents:
             mean = _on_points(self.mean, self.loading, self._values).flatten(1)
-            log_sigma = self.log_sigma.clamp(*LOG_SIGMA_RANGE).repeat_interleave(self.points, 1)
+            log_sigma = self.log_sigma.clamp(*LOG_SIGMA_RANGE).repeat_interleave(len(self._weights), 1)
             groups.append(GaussianLegs(self.latents, mean, log_sigma))
         for key, group in self.label_groups.items():
             logits, loading = self.label_logits[key], self.label_loading[key]
@@ -117,14 +129,18 @@ class FactorRingPrior(ComponentsPrior):
         )
 
     def _transitions(self) -> Tensor:
-        """(K - 1, C, L, L), a polynomial in the probabilities that a coin keeps its side or turns."""
+        """(K - 1, C, L^F, L^F), of one factor a polynomial in the probabilities that a coin keeps its side or turns."""
         bound = math.atanh(_LARGEST)
         raw = 2 * self.raw_correlation.clamp(-bound, bound)
         keeps, turns = torch.sigmoid(raw).unsqueeze(-1), torch.sigmoid(-raw).unsqueeze(-1)
         turned = torch.arange(self.points, device=raw.device)
         powers = keeps ** (self.points - 1 - turned) * turns**turned
-        # No matrix product: under autocast that would be in half precision.
-        return (powers[..., None, None] * self._ways).sum(2)
+        # No matrix products: under autocast those would be in half precision.
+        first, *others = (powers[..., None, None] * self._ways).sum(3)  # F of (K - 1, C, L, L)
+        for other in others:
+            first = (first[..., :, None, :, None] * other[..., None, :, None, :]).flatten(4, 5).flatten(2, 3)
+        moves: Tensor = first
+        return moves
 
     @torch.no_grad()
     def assign_components(
@@ -146,11 +162,11 @@ class FactorRingPrior(ComponentsPrior):
         """Give each factor its share of the width, in its present directions: variances stay what they are."""
         self.raw_correlation.fill_(math.atanh(_CORRELATION))
         self.loading.copy_(_LOADED * self.log_sigma.exp() * self.loading.sign())
-        self.log_sigma.add_(0.5 * math.log(1 - _LOADED**2))
+        self.log_sigma.add_(0.5 * math.log(1 - self.factors * _LOADED**2))
 
     def extra_repr(self) -> str:
-        """Name the sites, the number of places and that of points."""
-        return f"{super().extra_repr()}, points={self.points}"
+        """Name the sites, the number of places, of factors and of their points."""
+        return f"{super().extra_repr()}, factors={self.factors}, points={self.points}"
 
 
 def standard_binomial(points: int) -> tuple[Float[Tensor, " L"], Float[Tensor, " L"]]:
@@ -193,10 +209,13 @@ def _ways(points: int) -> Tensor:
 
 
 def _on_points(at: Tensor, loading: Tensor, t: Tensor) -> Tensor:
-    """`at + loading t` (..., C, L) of what is (..., C)."""
-    return at.unsqueeze(-1) + loading.unsqueeze(-1) * t
+    """`at + sum_f loading_f t_f` (..., C, U) of what is (..., C), with loadings (F, ..., C) and points (F, U)."""
+    for own, values in zip(loading.unbind(0), t.unbind(0), strict=True):
+        at = (at.unsqueeze(-1) if at.dim() == own.dim() else at) + own.unsqueeze(-1) * values
+    return at
 
 
-def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Ones and minus ones."""
-    return torch.where(seeded_uniform(*like.shape, generator=generator) < 0.5, -1.0, 1.0).to(like)
+def _signs(count: int, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Ones and minus ones, (count, ...)."""
+    drawn = seeded_uniform(count, *like.shape, generator=generator)
+    return torch.where(drawn < 0.5, -1.0, 1.0).to(like)
