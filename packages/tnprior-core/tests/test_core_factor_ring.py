@@ -231,9 +231,9 @@ def test_single_precision_where_a_factor_keeps_to_itself_and_sites_disagree():
         prior.loading.fill_(1.0)
         prior.log_sigma.fill_(math.log(0.05))
         prior.raw_correlation.fill_(100.0)  # beyond what is allowed
-    values = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0, -1.0]])
-    exact = prior.double()().log_prob(values.double())
-    found = prior.float()().log_prob(values)
+        values = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0, -1.0]])
+        exact = prior.double()().log_prob(values.double())
+        found = prior.float()().log_prob(values)
     assert torch.isfinite(found).all()
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-3)
 
