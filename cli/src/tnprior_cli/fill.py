@@ -32,10 +32,19 @@ class Answer:
         return torch.stack([table.amax(1) for table in self.probabilities], 1)
 
 
-def fill(run: RunDirectory, dataset: Dataset, *, device: str, seed: int) -> Answer:
-    """The probabilities of every label of every attribute of every object."""
-    model: Any = require(load_model(run, device), Imputes)
-    tables: list[list[Tensor]] = [[] for _ in run.objects.names]
+def load_imputer(run: RunDirectory, device: str, *, draws: bool) -> Any:
+    """The model of a run, which must fill in labels and, if asked, draw them jointly.
+
+    Raises:
+        CapabilityError: it is of a kind that does not.
+    """
+    model = require(load_model(run, device), Imputes)
+    return require(model, Draws) if draws else model
+
+
+def fill(model: Any, dataset: Dataset, *, seed: int) -> Answer:
+    """The probabilities of every label of every attribute of every object, by a model that `Imputes`."""
+    tables: list[list[Tensor]] = [[] for _ in range(dataset.codes.shape[1])]
     for first, count in pieces(len(dataset), PIECE):
         batch = model_input(dataset, slice(first, first + count), model)
         with torch.no_grad():
@@ -45,9 +54,8 @@ def fill(run: RunDirectory, dataset: Dataset, *, device: str, seed: int) -> Answ
     return Answer(tuple(torch.cat(table) for table in tables))
 
 
-def draw_codes(run: RunDirectory, dataset: Dataset, number: int, *, device: str, seed: int) -> Tensor:
-    """`number` joint draws of all attributes, (number, n, A); known labels stay as they are."""
-    model: Any = require(load_model(run, device), Draws)
+def draw_codes(model: Any, dataset: Dataset, number: int, *, seed: int) -> Tensor:
+    """`number` joint draws of all attributes, (number, n, A), by a model that `Draws`; known labels stay."""
     found = []
     for first, count in pieces(len(dataset), PIECE):
         batch = model_input(dataset, slice(first, first + count), model)

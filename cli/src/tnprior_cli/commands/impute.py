@@ -60,14 +60,15 @@ def impute(
     for path in filter(None, (target, drawn)):
         require_free(path, overwrite=overwrite, ours=Path.is_file, noun="a file")
 
-    from tnprior_cli.fill import draw_codes, fill
+    from tnprior_cli.fill import draw_codes, fill, load_imputer
     from tnprior_cli.impute_input import read_input
     from tnprior_cli.impute_table import count_cells, drawn_table, filled_table, write_csv
 
+    model = load_imputer(described, device, draws=draws > 0)
     asked = read_input(input, described, split=split, missing=missing, seed=seed, root=root, resize=resize)
     for note in asked.dataset.notes:
         output.warn(note)
-    answer = fill(described, asked.dataset, device=device, seed=seed)
+    answer = fill(model, asked.dataset, seed=seed)
     counts = count_cells(asked, answer, threshold)
     output.say(counts.text())
     if json:
@@ -77,7 +78,7 @@ def impute(
     if dry_run:
         return
     if drawn:
-        codes = draw_codes(described, asked.dataset, draws, device=device, seed=seed)
+        codes = draw_codes(model, asked.dataset, draws, seed=seed)
         write_csv(drawn_table(asked, codes), drawn)
     write_csv(filled_table(asked, answer, threshold), target)
     output.done([target, *filter(None, [drawn])], [f"tnp eval {run}"])
