@@ -86,7 +86,7 @@ def initialize_from_axes(
     what it says.
 
     prior
-        a train, ring or mixture behind a `LinearMap`.
+        a train, ring, factor ring or mixture behind a `LinearMap`.
     z
         (n, d) latent codes, samples of q(z | x) rather than means.
     codes, observed
@@ -109,7 +109,9 @@ def initialize_from_axes(
     if not isinstance(prior, FlowPrior) or not isinstance(prior.flow, LinearMap):
         raise SiteError(f"expected a FlowPrior behind a LinearMap, received {prior!r}")
     if not isinstance(prior.base, NetworkPrior | ComponentsPrior):
-        raise SiteError(f"expected a train, ring or mixture behind the map, received {prior.base!r}")
+        raise SiteError(
+            f"expected a train, ring, factor ring or mixture behind the map, received {prior.base!r}"
+        )
     check_latents(prior.sites, z)
     check_attributes(prior.sites, z, codes, observed)
     axes = attribute_axes(z, codes.to(z.device), observed.to(z.device))

@@ -53,8 +53,8 @@ def initialize_from_clusters(
     as the smallest bond has indices (the open ends of a train do not count).
 
     prior
-        a train or ring prior, or a mixture, which gets one component per cluster; continuous sites are the columns
-        of `z`, categorical ones those of `codes`.
+        a train or ring prior, or a mixture or factor ring, which gets one component per cluster; continuous sites are
+        the columns of `z`, categorical ones those of `codes`.
     z
         (n, d) latent codes, samples of q(z | x) rather than means.
     codes, observed

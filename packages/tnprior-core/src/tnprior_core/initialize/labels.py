@@ -45,7 +45,8 @@ def initialize_from_labels(
     places; latents belong to attributes as along `interleaved_order(sites)`, weights become equal, widths stay.
 
     prior
-        a train or ring, with `order=interleaved_order(sites)` when it has several attributes; or a mixture.
+        a train or ring, with `order=interleaved_order(sites)` when it has several attributes; or a mixture
+        or factor ring, which is meant by a mixture below.
     seed, spread
         of the places, and how far apart they are in units of the latents.
     purity

@@ -250,6 +250,13 @@ def grouped(shapes: Mapping[int, tuple[int, ...]]) -> dict[str, tuple[int, ...]]
 
 
 def chain_places(sites: Sequence[Site], order: Sequence[int] | Sequence[str] | None) -> list[int]:
+    """Return the position of the site at each place of a chain, of `order` by names or positions.
+
+    Raises SiteError unless every site is there once.
+
+    >>> chain_places([Gaussian("z0", 3), Gaussian("z1", 3)], ["z1", "z0"])
+    [1, 0]
+    """
     if order is None:
         return list(range(len(sites)))
     if isinstance(order, str):
