@@ -12,6 +12,7 @@ K     sites in declared order, `event_shape` (K,); k is one of them
 N     components of a continuous site or labels of a categorical one: states of a core's index
 C     labels of a categorical site; components of a mixture; clusters (said where it occurs)
 m     bond size (rank): a core is (N_k, m_k, m_{k+1})
+U     points of a place, in a ring whose cores are block-diagonal
 G     sites of one kind and size, kept in one tensor
 n     examples of the table that an initialisation reads
 d     latent codes, the continuous sites of a prior
