@@ -181,7 +181,7 @@ class TestInitializeFromAxes:
             with pytest.raises(SiteError, match="LinearMap"):
                 initialize_from_axes(prior, z, codes, every(codes))
         normal = FlowPrior(StandardNormalPrior(self.prior().sites), LinearMap(6))
-        with pytest.raises(SiteError, match="train, ring or mixture"):
+        with pytest.raises(SiteError, match="train, ring, factor ring or mixture"):
             initialize_from_axes(normal, z, codes, every(codes))
         prior, before = self.prior(), self.prior().state_dict()
         with pytest.raises(ShapeError, match="latent codes"):
