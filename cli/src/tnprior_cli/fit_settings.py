@@ -72,7 +72,9 @@ def fitted_config(old: RunConfig, source: str, overrides: Iterable[str] = ()) ->
             "name some with -s data.attributes=NAME,NAME, or all of the data set's with -s data.attributes=none"
         )
     if new.prior.kind == "normal":
-        raise UsageError("a standard normal has nothing to fit; expected prior.kind train, ring, factor-ring or mixture")
+        raise UsageError(
+            "a standard normal has nothing to fit; expected train, ring, factor-ring or mixture as kind"
+        )
     return new, new.fit
 
 
