@@ -122,6 +122,7 @@ def test_the_last_override_wins_and_the_original_is_untouched() -> None:
             ["prior.kind=ring", "prior.factors=2"],
             "a ring has no factors; set factors to 1, or kind to factor-ring",
         ),
+        (["prior.kind=factor-ring", "prior.factors=4"], "points, at most 256; set rank or factors to less"),
         (["prior.kind=factor-ring", "prior.factored=true"], "a factor-ring has no cores to factor"),
         (["prior.kind=factor-ring", "prior.leak=0.1"], "only bond indices that start at places of their own"),
         (["prior.kind=vamp", "prior.start=labels"], "a vamp has no order, starts from noise and"),

@@ -17,6 +17,8 @@ _PRIOR_WORDS = {
 _SIZES = {"components": 10, "rank": 16, "spread": 1.5}
 _POINTS = 5
 """Usual rank of a factor ring: points of the factor in each of its places."""
+_MOST_POINTS = 256
+"""Of a place, as its prior allows."""
 
 
 class PriorSection(Section):
@@ -217,6 +219,10 @@ class PriorSection(Section):
     def _factor_ring(self) -> None:
         if self.rank is not None and self.rank < 2:
             raise ValueError("a factor has at least two points; set rank to 2 or more, or kind to mixture")
+        if self.rank is not None and self.rank**self.factors > _MOST_POINTS:
+            raise ValueError(
+                f"a place has rank^factors points, at most {_MOST_POINTS}; set rank or factors to less"
+            )
         if self.start == "normal" or self.initialize == "mixtures" or self.order == "information":
             raise ValueError(
                 "a factor-ring starts from noise or labels, is refitted from clusters and has the order it is given; "

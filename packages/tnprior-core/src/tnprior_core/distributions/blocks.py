@@ -103,9 +103,7 @@ class BlockRing(SiteDistribution):
         ring = self.log_weight, self.opening, self.transitions
         with self._full_precision():
             states = draw_block_states(self._rows(blocks), *ring, uniform, which)
-        position = torch.empty(len(self.order), dtype=torch.long, device=states.device)
-        position[list(self.order)] = torch.arange(len(self.order), device=states.device)
-        return states.index_select(0, position)
+        return states.index_select(0, torch.as_tensor(self.order, device=states.device).argsort())
 
     def _rows(self, blocks: Sequence[Block]) -> BlockRows:
         return BlockRows.of(blocks, self.order, places=len(self.log_weight))

@@ -23,7 +23,8 @@ __all__ = ["FactorRingPrior", "binomial_chain", "standard_binomial"]
 _LOADED: Final = 0.3
 """Share of a component's standard deviation that the factor has at the start: not zero, where it has no gradient."""
 _CORRELATION: Final = 0.9
-_MOST_FACTORS: Final = 8
+_MOST_POINTS: Final = 256
+"""Of a place, L^F: transitions have the square of it. So there are eight factors at most, with 0.72 of the variance."""
 _LARGEST: Final = 0.999
 """A factor may always move: at a probability of zero no gradient would tell it to, and small numbers would be lost."""
 
@@ -48,7 +49,7 @@ class FactorRingPrior(ComponentsPrior):
     points
         L, the number of points of a factor, at least 2.
     factors
-        F; a site costs O(C L^(2 F)) per example.
+        F; a site costs O(C L^(2 F)) per example, and L^F is at most 256.
     low, high
         means start uniform in this range.
     width
@@ -82,10 +83,10 @@ class FactorRingPrior(ComponentsPrior):
         seed: int = 0,
     ) -> None:
         """Place the means at random, the factors in random directions, and start from equal weights."""
-        if points < 2 or not 1 <= factors <= _MOST_FACTORS:
+        if points < 2 or factors < 1 or points**factors > _MOST_POINTS:
             raise SiteError(
-                f"expected points >= 2 and 1 to {_MOST_FACTORS} factors, received {points} and {factors}; without a "
-                "factor take a GaussianMixturePrior"
+                f"expected points >= 2, factors >= 1 and points^factors <= {_MOST_POINTS}, received {points} and "
+                f"{factors}; without a factor take a GaussianMixturePrior"
             )
         super().__init__(sites, components, low=low, high=high, width=width, seed=seed)
         self.points, self.factors = points, factors
