@@ -79,7 +79,10 @@ class Brute:
 
     def exact(self, site, value):
         if isinstance(self.p.legs.sites[site], Gaussian):
-            return self.row(site, lambda mean, sigma: norm.pdf(value, mean, sigma))
+            # Values may be forty standard deviations away, where a density in float64 is zero.
+            return self.row(
+                site, lambda mean, sigma: np.exp(norm.logpdf(value, mean, sigma).astype(np.longdouble))
+            )
         return self.row(site, lambda code: float(code == value))
 
     def joint(self, rows):
@@ -96,7 +99,7 @@ class Brute:
     def posterior(self, rows, *sites):
         joint = self.joint(rows)
         others = tuple(k for k in range(joint.ndim) if k not in sites)
-        return joint.sum(axis=others) / joint.sum()
+        return (joint.sum(axis=others) / joint.sum()).astype(float)
 
 
 def random_sites(kinds, counts):

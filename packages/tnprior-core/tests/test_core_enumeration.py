@@ -183,3 +183,12 @@ def test_marginals_keep_what_is_known(brute, network, shape):
         expected = oracle.log_evidence(both)
         assert abs(found[row].item() - (expected - oracle.log_evidence(hidden))) < TOLERANCE
         assert abs(again[row].item() - expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("parameters", [False, True])
+def test_a_mixture_can_be_differentiated_twice(parameters):
+    """By finite differences of the gradient: of values, and of means and widths."""
+    prior = GaussianMixturePrior([Gaussian("z0"), Gaussian("z1")], 3, seed=1).double()
+    values = torch.randn(2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inputs = tuple(prior.parameters()) if parameters else (values.requires_grad_(),)
+    assert torch.autograd.gradgradcheck(lambda *_: prior().log_prob(values), inputs)

@@ -111,7 +111,7 @@ def test_continuous(brute, p, name):
     torch.testing.assert_close(marginal.mean.item(), mean, rtol=0, atol=1e-8)
     # Its density and distribution function.
     at = np.clip(0.6, *ends)
-    share = oracle.joint({0: oracle.exact(0, at) * likelihood(at)}).sum() / total
+    share = float(oracle.joint({0: oracle.exact(0, at) * likelihood(at)}).sum() / total)
     torch.testing.assert_close(marginal.log_prob(torch.tensor(at)).exp().item(), share, rtol=0, atol=1e-8)
     below = integral(oracle, 0, likelihood, (ends[0], at), peaks=peaks)
     level = oracle.joint({0: below}).sum() / total

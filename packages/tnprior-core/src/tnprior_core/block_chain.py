@@ -1,4 +1,4 @@
-"""Messages along a ring of blocks: masses of its places, states drawn, and the filter of `rsample`.
+"""Messages along a ring of blocks: states drawn, and the filter of `rsample`.
 
 Arrays of messages are (C, B, U): place, example, point. Places never meet between sites: each has a scale of its own.
 """
@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tnprior_core.block_masses import place_masses
 from tnprior_core.filters import Step, visit
 from tnprior_core.legs import Block
 from tnprior_core.walk import pick
 
-__all__ = ["BlockFilter", "BlockRows", "draw_block_states", "place_masses"]
+__all__ = ["BlockFilter", "BlockRows", "draw_block_states"]
 
 
 class BlockRows(NamedTuple):
@@ -46,27 +47,10 @@ class BlockRows(NamedTuple):
         return cls([rows[site] for site in order], [shifts[site] for site in order])
 
 
-def place_masses(found: BlockRows, opening: Tensor, transitions: Tensor) -> Tensor:
-    """Return the log mass (C, B) of every place.
-
-    opening
-        (C, U) weights of the points at the first site, the place's own weight left out.
-    transitions
-        (K - 1, C, U, U), from each site to the next.
-
-    >>> rows = BlockRows([torch.ones(1, 1, 2)] * 2, [torch.zeros(1, 1)] * 2)
-    >>> place_masses(rows, torch.ones(1, 2), torch.eye(2).expand(1, 1, 2, 2)).exp()
-    tensor([[2.]])
-    """
-    message, log_scale = _rescale(opening.unsqueeze(1) * found.rows[0], _sum(found.shifts))
-    for row, transition in zip(found.rows[1:], transitions, strict=True):
-        message, log_scale = _rescale((message @ transition) * row, log_scale)
-    return _log(message.sum(2)) + log_scale
-
-
 @torch.no_grad()
 def draw_block_states(
-    found: BlockRows,
+    blocks: Sequence[Block],
+    order: Sequence[int],
     log_weight: Tensor,
     opening: Tensor,
     transitions: Tensor,
@@ -77,25 +61,29 @@ def draw_block_states(
 
     The place first, then point after point given what the sites ahead say: O(K U^2) work per draw after the masses.
 
-    log_weight, opening, transitions
-        (C,), (C, U) and (K - 1, C, U, U).
+    blocks, order, opening, transitions
+        as in `place_masses`.
+    log_weight
+        (C,) logarithms of the places' weights.
     uniform
         (at least K + 1, S) noise in [0, 1).
     which
         (S,) the batch row whose evidence each draw obeys; None where one row serves all of them.
 
-    >>> rows = BlockRows([torch.tensor([[[0.0, 1.0]]])] * 2, [torch.zeros(1, 1)] * 2)
-    >>> moves = torch.ones(1, 1, 2, 2)
-    >>> draw_block_states(rows, torch.zeros(1), torch.ones(1, 2), moves, torch.rand(3, 3), None)
+    >>> rows = Block((0, 1), torch.tensor([-torch.inf, 0.0]).expand(2, 1, 2))
+    >>> ring = torch.zeros(1), torch.ones(1, 2), torch.ones(1, 1, 2, 2)
+    >>> draw_block_states([rows], (0, 1), *ring, torch.rand(3, 3), None)
     tensor([[1, 1, 1],
             [1, 1, 1]])
     """
-    joint = (place_masses(found, opening, transitions) + log_weight.unsqueeze(1)).mT  # (B, C)
+    joint = (place_masses(blocks, order, opening, transitions) + log_weight.unsqueeze(1)).mT  # (B, C)
     weights = (joint - joint.amax(1, keepdim=True)).exp()
     draws, points = uniform.shape[1], opening.shape[1]
     row = torch.zeros(draws, dtype=torch.long, device=uniform.device) if which is None else which
     place = pick(weights.expand(draws, -1) if len(weights) == 1 else weights.index_select(0, row), uniform[0])
-    rows = [own[place, row if own.shape[1] > 1 else torch.zeros_like(row)] for own in found.rows]
+    mine = place.unsqueeze(1) * points + torch.arange(points, device=place.device)  # (S, U)
+    found = {site: logs for block in blocks for site, logs in zip(block.sites, block.rows, strict=True)}
+    rows = [_scaled(found[site][row.unsqueeze(1) if len(found[site]) > 1 else 0, mine])[0] for site in order]
     moves = transitions[:, place]  # (K - 1, S, U, U)
     ahead = _ahead(rows, moves)
     point = pick(opening[place] * rows[0] * ahead[0], uniform[1])
@@ -120,8 +108,7 @@ def _ahead(rows: Sequence[Tensor], moves: Tensor) -> list[Tensor]:
 class BlockFilter:
     """The filter of a ring of blocks, see `filters`: a message from the left that meets those from the right.
 
-    For the backward pass it keeps O(K S C U) numbers. Arguments as in `draw_block_states`; `order` has the site at
-    each place of the ring.
+    For the backward pass it keeps O(K S C U) numbers. The other arguments as in `draw_block_states`.
 
     >>> rows = BlockRows([torch.ones(1, 1, 2)] * 2, [torch.zeros(1, 1)] * 2)
     >>> moves = torch.eye(2).expand(1, 1, 2, 2)

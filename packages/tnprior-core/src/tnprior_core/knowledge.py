@@ -26,6 +26,8 @@ class Exact:
     known: Tensor
     # A set and no frozenset, which the compiler of torch 2.8 cannot carry over a graph break.
     columns: Set[int]
+    complete: bool = False
+    """Whether all columns are known of all examples, so that no mask is needed."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ class Knowledge:
         def take(value: Tensor) -> Tensor:
             return value if value.shape[0] != size else value.index_select(0, which)
 
-        exact = self.exact and Exact(take(self.exact.values), take(self.exact.known), self.exact.columns)
+        exact = self.exact and replace(
+            self.exact, values=take(self.exact.values), known=take(self.exact.known)
+        )
         soft = {
             site: type(held)(**{name: take(value) for name, value in vars(held).items()})
             for site, held in self.soft.items()

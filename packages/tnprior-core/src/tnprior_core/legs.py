@@ -14,6 +14,7 @@ from torch import Tensor
 from tnprior_core.errors import ShapeError
 from tnprior_core.knowledge import Exact, Knowledge, SoftLabels, SoftNormal
 from tnprior_core.normal import log_interval, log_normal
+from tnprior_core.normal_rows import normal_rows
 from tnprior_core.sites import Categorical, Gaussian, Site, check_sites
 
 __all__ = ["Block", "GaussianLegs", "LabelLegs", "Legs", "log_total"]
@@ -29,11 +30,16 @@ class Block:
 
 @dataclass(frozen=True)
 class GaussianLegs:
-    """Normal components of continuous sites: `mean` and `log_sigma` (G, N)."""
+    """Normal components of continuous sites: `mean` and `log_sigma` (G, N).
+
+    batch_last
+        rows of a batch have their examples next to each other in memory, as a ring of blocks walks them.
+    """
 
     sites: tuple[int, ...]
     mean: Tensor
     log_sigma: Tensor
+    batch_last: bool = False
 
     @property
     def states(self) -> int:
@@ -43,7 +49,7 @@ class GaussianLegs:
     def exact_rows(self, chosen: Sequence[int], values: Tensor) -> Tensor:
         """`log N(v_b; mu_s, sigma_s)`, (G', B, N), of values (B, G') at the chosen rows of the group."""
         mean, log_sigma = _choose(self.mean, chosen), _choose(self.log_sigma, chosen)
-        return log_normal(values.mT.unsqueeze(2), mean.unsqueeze(1), log_sigma.unsqueeze(1))
+        return normal_rows(values, mean, log_sigma, batch_last=self.batch_last)
 
     def soft_row(self, position: int, soft: SoftNormal) -> Tensor:
         """`log` of the integral of component times likelihood, (Be, N)."""
@@ -212,10 +218,12 @@ def _exact_block(group: LegGroup, chosen: Sequence[int], exact: Exact) -> Block:
     columns = torch.as_tensor(sites, device=exact.values.device)
     known = exact.known.index_select(1, columns)
     values = exact.values.index_select(1, columns)
+    if exact.complete:
+        return Block(sites, group.exact_rows(chosen, values))
     # Replaced before any arithmetic: a NaN in an unknown cell must not reach a gradient.
     values = torch.where(known, values, torch.zeros_like(values))
     rows = group.exact_rows(chosen, values)
-    return Block(sites, torch.where(known.mT.unsqueeze(2), rows, torch.zeros_like(rows)))
+    return Block(sites, torch.where(known.mT.unsqueeze(2), rows, 0.0))
 
 
 def _choose(table: Tensor, chosen: Sequence[int]) -> Tensor:

@@ -34,42 +34,45 @@ def learn_table(
     sites: Sequence[Site],
     columns: Sequence[int],
     values: Tensor,
-    known: Tensor,
+    known: Tensor | None,
     *,
     checks: bool = True,
 ) -> Knowledge:
-    """Add exact values (B, C) of the given columns where `known` (B, C)."""
+    """Add exact values (B, C) of the given columns where `known` (B, C), everywhere where it is None."""
+    complete = known is None
+    known = torch.ones_like(values, dtype=torch.bool) if known is None else known
     if checks:
         check_cells([sites[column] for column in columns], values, known)
-    values = torch.where(known, values, torch.zeros_like(values))
+    if not complete:
+        values = torch.where(known, values, torch.zeros_like(values))
     if tuple(columns) != tuple(range(len(sites))):
         where = torch.as_tensor(list(columns), device=values.device)
         table, mask = values.new_zeros(len(values), len(sites)), known.new_zeros(len(values), len(sites))
         values, known = table.index_copy(1, where, values), mask.index_copy(1, where, known)
-    return knowledge.with_exact(Exact(values, known, set(columns)), len(values))
+    return knowledge.with_exact(Exact(values, known, set(columns), complete), len(values))
 
 
 def flat_table(
     value: Tensor, observed: Tensor | None, width: int, batch: torch.Size, like: Tensor
-) -> tuple[Tensor, Tensor, torch.Size]:
-    """Return values and mask as tables (n, K) against a batch shape, and the shape of the answer.
+) -> tuple[Tensor, Tensor | None, torch.Size]:
+    """Return values and mask, if any, as tables (n, K) against a batch shape, and the shape of the answer.
 
     Raises ShapeError for values that are not (..., K), a mask that is not boolean, or shapes that do not broadcast.
     """
     if value.dim() < 1 or value.shape[-1] != width:
         raise ShapeError(f"expected values of shape (..., {width}), received {tuple(value.shape)}")
-    observed = torch.ones_like(value, dtype=torch.bool) if observed is None else observed
-    if observed.dtype != torch.bool:
+    if observed is not None and observed.dtype != torch.bool:
         raise ShapeError(f"expected a boolean mask `observed`, received {observed.dtype}")
+    mask = value.shape if observed is None else observed.shape
     try:
-        shape = torch.broadcast_shapes(value.shape, observed.shape, (*batch, width))
+        shape = torch.broadcast_shapes(value.shape, mask, (*batch, width))
     except RuntimeError as error:
         raise ShapeError(
-            f"expected values {tuple(value.shape)}, observed {tuple(observed.shape)} and batch_shape "
-            f"{tuple(batch)} to broadcast"
+            f"expected values {tuple(value.shape)}, observed {tuple(mask)} and batch_shape {tuple(batch)} to broadcast"
         ) from error
     values = value.to(like).expand(shape).reshape(-1, width)
-    return values, observed.to(values.device).expand(shape).reshape(-1, width), shape[:-1]
+    known = None if observed is None else observed.to(values.device).expand(shape).reshape(-1, width)
+    return values, known, shape[:-1]
 
 
 def check_cells(sites: Sequence[Site], values: Tensor, known: Tensor) -> None:

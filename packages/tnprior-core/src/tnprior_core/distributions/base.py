@@ -47,6 +47,7 @@ class SiteDistribution(Distribution, ABC):
     """
 
     arg_constraints = {}  # noqa: RUF012
+    _walks = True  # A walk along the chain costs more than a row: densities and their total then share one.
 
     def __init__(self, legs: Legs, *, validate_args: bool | None = None) -> None:
         """Start with nothing known and every site visible."""
@@ -129,8 +130,7 @@ class SiteDistribution(Distribution, ABC):
         if self.knowledge.empty and not self._total:
             return self._log_prob_with_total(values, known).view(shape)
         repeats = values.shape[0] // (self.knowledge.batch or 1)
-        knowledge = self.knowledge.expand(repeats)
-        both = learn_table(knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
+        both = self._learned(self.knowledge.expand(repeats), values, known)
         before = self._known_mass().repeat(repeats if self.knowledge.batch else 1)
         before = torch.where(before == -torch.inf, torch.zeros_like(before), before)
         return (self._mass(both) - before).view(shape)
@@ -171,10 +171,7 @@ class SiteDistribution(Distribution, ABC):
                 f"expected values of shape (B, {len(self.visible)}), received {tuple(value.shape)}"
             )
         values, known, _ = self._table(value, observed)
-        knowledge = learn_table(
-            self.knowledge, self.legs.sites, self.visible, values, known, checks=self.checks
-        )
-        return self._replaced(knowledge=knowledge)
+        return self._replaced(knowledge=self._learned(self.knowledge, values, known))
 
     @overload
     def marginal(self, names: str) -> Distribution: ...  # type: ignore[overload-overlap]
@@ -358,12 +355,18 @@ class SiteDistribution(Distribution, ABC):
         mass = self._log_mass(self.legs.blocks(knowledge, self._like())).expand(knowledge.rows)
         return knowledge.contradict(mass)
 
-    def _log_prob_with_total(self, values: Tensor, known: Tensor) -> Tensor:
-        """One contraction for the masses and the total: a last row, where nothing is observed, has the total."""
+    def _log_prob_with_total(self, values: Tensor, known: Tensor | None) -> Tensor:
+        """Masses less the total: where that takes a walk, of a last row, in which nothing is observed."""
+        if not self._walks:
+            total = self._log_mass(self.legs.blocks(Knowledge(), self._like()))
+            return self._mass(self._learned(self.knowledge, values, known)) - total
+        known = torch.ones_like(values, dtype=torch.bool) if known is None else known
         values, known = pad(values, (0, 0, 0, 1)), pad(known, (0, 0, 0, 1))
-        table = learn_table(self.knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
-        mass = self._mass(table)
+        mass = self._mass(self._learned(self.knowledge, values, known))
         return mass[:-1] - mass[-1:]
+
+    def _learned(self, knowledge: Knowledge, values: Tensor, known: Tensor | None) -> Knowledge:
+        return learn_table(knowledge, self.legs.sites, self.visible, values, known, checks=self.checks)
 
     def _known_mass(self) -> Tensor:
         if self.knowledge.empty:
@@ -395,5 +398,5 @@ class SiteDistribution(Distribution, ABC):
         other._batch_shape, other._event_shape = batch, torch.Size([len(other.visible)])
         return other
 
-    def _table(self, value: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, torch.Size]:
+    def _table(self, value: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor | None, torch.Size]:
         return flat_table(value, observed, len(self.visible), self.batch_shape, self._like())

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tnprior_core.block_chain import BlockFilter, BlockRows, draw_block_states, place_masses
+from tnprior_core.block_chain import BlockFilter, BlockRows, draw_block_states
+from tnprior_core.block_masses import place_masses
 from tnprior_core.detached import detached
 from tnprior_core.distributions.base import SiteDistribution
 from tnprior_core.errors import ShapeError
@@ -48,6 +49,8 @@ class BlockRing(SiteDistribution):
     >>> p.mean, p.variance
     (tensor([0.]), tensor([2.]))
     """
+
+    _walks = False
 
     def __init__(
         self,
@@ -93,16 +96,16 @@ class BlockRing(SiteDistribution):
 
     def _log_mass(self, blocks: Sequence[Block]) -> Tensor:
         with self._full_precision():
-            masses = place_masses(self._rows(blocks), self.opening, self.transitions)
+            masses = place_masses(blocks, self.order, self.opening, self.transitions)
             return log_total(masses + self.log_weight.unsqueeze(1), 0)
 
     def _filter(self, blocks: Sequence[Block], sites: frozenset[int]) -> BlockFilter:
         return BlockFilter(self._rows(blocks), self.log_weight, self.opening, self.transitions, self.order)
 
     def _draw_states(self, blocks: Sequence[Block], uniform: Tensor, which: Tensor | None) -> Tensor:
-        ring = self.log_weight, self.opening, self.transitions
+        ring = self.order, self.log_weight, self.opening, self.transitions
         with self._full_precision():
-            states = draw_block_states(self._rows(blocks), *ring, uniform, which)
+            states = draw_block_states(blocks, *ring, uniform, which)
         return states.index_select(0, torch.as_tensor(self.order, device=states.device).argsort())
 
     def _rows(self, blocks: Sequence[Block]) -> BlockRows:

@@ -70,7 +70,7 @@ class Flow(SiteDistribution):
 
         Raises QueryError where some latents of an example are observed and others are not.
         """
-        values, known, shape = self._table(value, observed)
+        values, known, shape = self._masked_table(value, observed)
         whole = self._whole(known)
         z = torch.where(whole.unsqueeze(1), values[:, self.columns], 0.0)
         clash = torch.zeros_like(whole)
@@ -100,7 +100,7 @@ class Flow(SiteDistribution):
 
         Raises QueryError where some latents of an example are observed and others are not.
         """
-        values, known, _ = self._table(value, observed)
+        values, known, _ = self._masked_table(value, observed)
         whole = self._whole(known)
         if self.seen is not None:
             raise QueryError(
@@ -236,6 +236,10 @@ class Flow(SiteDistribution):
 
     def _given(self, base: SiteDistribution, **changes: object) -> Self:
         return self._replaced(base=base, knowledge=base.knowledge, **changes)
+
+    def _masked_table(self, value: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor, torch.Size]:
+        values, known, shape = self._table(value, observed)
+        return values, torch.ones_like(values, dtype=torch.bool) if known is None else known, shape
 
     def _labels_only(self, names: Sequence[str]) -> None:
         for site in self.sites:

@@ -37,6 +37,8 @@ class Mixture(SiteDistribution):
     tensor(-0.9189)
     """
 
+    _walks = False
+
     def __init__(
         self, legs: Legs, log_weight: Float[Tensor, " C"], *, validate_args: bool | None = None
     ) -> None:

@@ -116,7 +116,7 @@ class FactorRingPrior(ComponentsPrior):
         if self.latents:
             mean = _on_points(self.mean, self.loading, self._values).flatten(1)
             log_sigma = self.log_sigma.clamp(*LOG_SIGMA_RANGE).repeat_interleave(len(self._weights), 1)
-            groups.append(GaussianLegs(self.latents, mean, log_sigma))
+            groups.append(GaussianLegs(self.latents, mean, log_sigma, batch_last=True))
         for key, group in self.label_groups.items():
             logits, loading = self.label_logits[key], self.label_loading[key]
             tilted = _on_points(logits.mT, loading.mT, self._values).flatten(2).mT
