@@ -35,9 +35,9 @@ class FactorRingPrior(ComponentsPrior):
 
     `p(z, y) = sum_c pi_c sum_u p(u_1 ... u_K | c) prod_k N(z_k; mu_kc + sum_f lambda_fkc t_{u_k f}, sigma_kc^2)`. Each
     of F factors t has L points that make about N(0, 1), and its chain is stationary with
-    `Corr(t_k, t_{k+1}) = rho_fkc` (`binomial_chain`), apart from the others. A bond index is (c, u), the rank C L^F;
+    `Corr(t_k, t_{k+1}) = rho_fc` (`binomial_chain`), apart from the others. A bond index is (c, u), the rank C L^F;
     the bond that closes the ring has the place alone. Latents of one place are correlated, each place in its own
-    way, which a mixture of diagonal Gaussians can only say by more places: 2 + 2 F parameters per place and latent
+    way, which a mixture of diagonal Gaussians can only say by more places: 2 + F parameters per place and latent
     where the mixture has two. Labels have `p(y | c, u) = softmax(beta_c + sum_f gamma_fc t_{u f})`. With
     `lambda = gamma = 0` it is the `GaussianMixturePrior` with the same components, and all that starts such a mixture
     starts it.
@@ -93,7 +93,7 @@ class FactorRingPrior(ComponentsPrior):
         self.order = tuple(chain_places(self.sites, order))
         generator = torch.Generator().manual_seed(seed + 1)
         self.loading = nn.Parameter(_signs(factors, self.mean, generator))
-        self.raw_correlation = nn.Parameter(torch.empty(factors, len(self.sites) - 1, components))
+        self.raw_correlation = nn.Parameter(torch.empty(factors, components))
         self.label_loading = nn.ParameterDict(
             {
                 key: nn.Parameter(0.1 * _signs(factors, logits, generator))
@@ -130,17 +130,20 @@ class FactorRingPrior(ComponentsPrior):
         )
 
     def _transitions(self) -> Tensor:
-        """(K - 1, C, L^F, L^F), of one factor a polynomial in the probabilities that a coin keeps its side or turns."""
+        """(K - 1, C, L^F, L^F), the same from every site to the next.
+
+        Of one factor a polynomial in the probabilities that a coin keeps its side or turns.
+        """
         bound = math.atanh(_LARGEST)
         raw = 2 * self.raw_correlation.clamp(-bound, bound)
         keeps, turns = torch.sigmoid(raw).unsqueeze(-1), torch.sigmoid(-raw).unsqueeze(-1)
         turned = torch.arange(self.points, device=raw.device)
         powers = keeps ** (self.points - 1 - turned) * turns**turned
         # No matrix products: under autocast those would be in half precision.
-        first, *others = (powers[..., None, None] * self._ways).sum(3)  # F of (K - 1, C, L, L)
+        first, *others = (powers[..., None, None] * self._ways).sum(2)  # F of (C, L, L)
         for other in others:
-            first = (first[..., :, None, :, None] * other[..., None, :, None, :]).flatten(4, 5).flatten(2, 3)
-        moves: Tensor = first
+            first = (first[..., :, None, :, None] * other[..., None, :, None, :]).flatten(3, 4).flatten(1, 2)
+        moves: Tensor = first.expand(len(self.sites) - 1, -1, -1, -1)
         return moves
 
     @torch.no_grad()
