@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tnprior_core.legs import Block
+from tnprior_core.scratch import Loan
 
 __all__ = ["place_masses"]
 
@@ -61,29 +62,31 @@ class _PlaceMasses(torch.autograd.Function):
         *rows: Tensor,
     ) -> Tensor:
         batch = next((row.shape[1] for row in rows if row.shape[1] != 1), 1)
-        message = opening.unsqueeze(2).expand(-1, -1, batch)
-        total, weights, messages = opening.new_zeros(len(opening), batch), [], []
+        total, message = opening.new_zeros(len(opening), batch), opening.unsqueeze(2).expand(-1, -1, batch)
+        # A way back needs what was met at all sites, fresh memory for which costs more than what is written there.
+        ctx.loan = Loan((2, len(at) if recorded else 2, *message.shape), opening)
+        weights, messages = ctx.loan.tensor
         for k, (number, position) in enumerate(at):
-            weight, shift = _weights(rows[number][position], opening.shape)
-            message = message * weight if k == 0 else torch.bmm(transitions[k - 1].mT, message).mul_(weight)
-            peak = _shrink(message)
-            total += peak.log() + shift
-            if recorded:
-                weights.append(weight)
-                messages.append(message)
-        ctx.at = at
-        if recorded:
-            ctx.save_for_backward(opening, transitions, *rows, *weights, *messages)
+            place = k % len(weights)
+            shift = _weigh(rows[number][position], weights[place])
+            if k == 0:
+                message = torch.mul(message, weights[0], out=messages[0])
+            else:
+                message = torch.bmm(transitions[k - 1].mT, message, out=messages[place]).mul_(weights[place])
+            total += _shrink(message).log_() + shift
+        ctx.at, ctx.kinds = at, [(row.shape, row.mT.is_contiguous()) for row in rows]
+        ctx.save_for_backward(opening, transitions)
         return message.sum(1).log() + total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        opening, transitions, *saved = ctx.saved_tensors
-        count = len(ctx.at)
-        rows, weights, messages = saved[: -2 * count], saved[-2 * count : -count], saved[-count:]
+        (opening, transitions), (weights, messages), count = ctx.saved_tensors, ctx.loan.tensor, len(ctx.at)
         _, _, of_opening, of_transitions, *of_rows = ctx.needs_input_grad
-        row_grads = [torch.empty_like(row) if want else None for row, want in zip(rows, of_rows, strict=True)]
+        row_grads = [
+            _empty(shape, batch_last, opening) if want else None
+            for (shape, batch_last), want in zip(ctx.kinds, of_rows, strict=True)
+        ]
         moves = torch.empty_like(transitions) if of_transitions else None
         right = torch.ones_like(messages[-1])
         ahead = right
@@ -106,12 +109,20 @@ class _PlaceMasses(torch.autograd.Function):
         return None, None, first, moves, *row_grads
 
 
-def _weights(row: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Weights (C, U, B) with a peak of one in every place, and the logarithm (C, B) of what was divided out."""
-    weight = row.mT.clone(memory_format=torch.contiguous_format).unflatten(0, shape)
-    peak = weight.amax(1)
+def _weigh(row: Tensor, out: Tensor) -> Tensor:
+    """Write weights (C, U, B) with a peak of one in every place; the logarithm (C, B) of what was divided out."""
+    logs = row.mT.contiguous().unflatten(0, out.shape[:2])
+    peak = logs.amax(1)
     peak.masked_fill_(peak == -torch.inf, 0.0)
-    return weight.sub_(peak.unsqueeze(1)).exp_(), peak
+    torch.sub(logs.expand_as(out), peak.unsqueeze(1), out=out).exp_()
+    return peak
+
+
+def _empty(shape: torch.Size, batch_last: bool, like: Tensor) -> Tensor:
+    """Room for rows (n, B, C U), laid out as those that were given."""
+    sites, batch, components = shape
+    room: Tensor = like.new_empty((sites, components, batch) if batch_last else (sites, batch, components))
+    return room.mT if batch_last else room
 
 
 def _leave(met: Tensor, share: Tensor, out: Tensor) -> None:

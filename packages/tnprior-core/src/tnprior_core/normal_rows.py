@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tnprior_core.normal import log_normal
+from tnprior_core.scratch import Loan
 
 __all__ = ["normal_rows"]
 
@@ -19,7 +20,7 @@ def normal_rows(values: Tensor, mean: Tensor, log_sigma: Tensor, *, batch_last: 
     """Return `log N(v_bg; mu_gs, sigma_gs^2)` in nats, (G, B, N), of values (B, G) and components (G, N).
 
     With t the standardised values and g the gradient of the result, that of the means is `sum_b g t / sigma`, of log
-    sigma `sum_b g (t^2 - 1)` and of the values `-sum_s g t / sigma`: t is all that is kept.
+    sigma `sum_b g (t^2 - 1)` and of the values `-sum_s g t / sigma`: t is all that is kept, in memory that is lent.
 
     batch_last
         examples, and not components, are next to each other in memory.
@@ -27,31 +28,29 @@ def normal_rows(values: Tensor, mean: Tensor, log_sigma: Tensor, *, batch_last: 
     >>> normal_rows(torch.zeros(3, 1), torch.zeros(1, 2), torch.zeros(1, 2))[0, 0]
     tensor([-0.9189, -0.9189])
     """
-    rows, _, _ = _NormalRows.apply(values, mean, log_sigma, 2 if batch_last else 1)
-    found: Tensor = rows.mT if batch_last else rows
-    return found
+    shape = (*mean.shape, len(values)) if batch_last else (len(mean), len(values), mean.shape[1])
+    rows: Tensor = _NormalRows.apply(values, mean, log_sigma, 2 if batch_last else 1, Loan(shape, mean))
+    return rows.mT if batch_last else rows
 
 
 class _NormalRows(torch.autograd.Function):
     """Rows (G, B, N) or (G, N, B), by which axis is the batch; backward has a graph where one is wanted."""
 
     @staticmethod
-    def forward(values: Tensor, mean: Tensor, log_sigma: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        precision = torch.exp(-log_sigma)
-        standard = (values.mT.unsqueeze(3 - batch) - mean.unsqueeze(batch)).mul_(precision.unsqueeze(batch))
-        rows = torch.mul(standard, standard).mul_(-0.5)
-        return rows.sub_((log_sigma + _HALF_LOG_TWO_PI).unsqueeze(batch)), standard, precision
+    def forward(values: Tensor, mean: Tensor, log_sigma: Tensor, batch: int, standard: Loan) -> Tensor:
+        t = torch.sub(values.mT.unsqueeze(3 - batch), mean.unsqueeze(batch), out=standard.tensor)
+        rows = t.mul_(torch.exp(-log_sigma).unsqueeze(batch)).square()
+        return torch.add(-(log_sigma + _HALF_LOG_TWO_PI).unsqueeze(batch), rows, alpha=-0.5, out=rows)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        *tensors, ctx.batch = inputs
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*tensors, *output[1:])
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.batch, ctx.standard = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        values, mean, log_sigma, standard, precision = ctx.saved_tensors
-        batch, (of_values, of_mean, of_sigma, _) = ctx.batch, ctx.needs_input_grad
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, mean, log_sigma = ctx.saved_tensors
+        batch, (of_values, of_mean, of_sigma, *_) = ctx.batch, ctx.needs_input_grad
         if torch.is_grad_enabled():
             rows = log_normal(
                 values.mT.unsqueeze(3 - batch), mean.unsqueeze(batch), log_sigma.unsqueeze(batch)
@@ -60,8 +59,10 @@ class _NormalRows(torch.autograd.Function):
                 x for x, want in zip((values, mean, log_sigma), ctx.needs_input_grad, strict=False) if want
             ]
             found = iter(torch.autograd.grad(rows, wanted, grad, create_graph=True))
-            return *(next(found) if want else None for want in (of_values, of_mean, of_sigma)), None
-        slope = grad * standard
+            return *(next(found) if want else None for want in (of_values, of_mean, of_sigma)), None, None
+        standard, precision = ctx.standard.tensor, torch.exp(-log_sigma)
+        loan = Loan(standard.shape, standard)
+        slope = torch.mul(grad, standard, out=loan.tensor)
         first = second = third = None
         if of_values:
             with torch.autocast(grad.device.type, enabled=False):
@@ -71,4 +72,4 @@ class _NormalRows(torch.autograd.Function):
             second = slope.sum(batch) * precision
         if of_sigma:
             third = slope.mul_(standard).sum(batch) - grad.sum(batch)
-        return first, second, third, None
+        return first, second, third, None, None
