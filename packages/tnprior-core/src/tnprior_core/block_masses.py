@@ -112,7 +112,7 @@ class _PlaceMasses(torch.autograd.Function):
 def _weigh(row: Tensor, out: Tensor) -> Tensor:
     """Write weights (C, U, B) with a peak of one in every place; the logarithm (C, B) of what was divided out."""
     logs = row.mT.contiguous().unflatten(0, out.shape[:2])
-    peak = logs.amax(1)
+    peak: Tensor = logs.amax(1)
     peak.masked_fill_(peak == -torch.inf, 0.0)
     torch.sub(logs.expand_as(out), peak.unsqueeze(1), out=out).exp_()
     return peak
