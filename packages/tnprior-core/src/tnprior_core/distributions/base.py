@@ -170,8 +170,7 @@ class SiteDistribution(Distribution, ABC):
             raise ShapeError(
                 f"expected values of shape (B, {len(self.visible)}), received {tuple(value.shape)}"
             )
-        values, known, _ = self._table(value, observed)
-        return self._replaced(knowledge=self._learned(self.knowledge, values, known))
+        return self._replaced(knowledge=self._learned(self.knowledge, *self._table(value, observed)[:2]))
 
     @overload
     def marginal(self, names: str) -> Distribution: ...  # type: ignore[overload-overlap]
@@ -378,11 +377,9 @@ class SiteDistribution(Distribution, ABC):
         mass = self._known_mass() if mass is None else self.knowledge.contradict(mass)
         impossible = mass == -torch.inf
         if bool(impossible.any()):
-            rows = impossible.nonzero().flatten().tolist()
-            where = f"; impossible for examples {rows[:10]}" if self.batch_shape else ""
-            raise ImpossibleEvidenceError(
-                f"expected evidence of positive probability, received {self!r}{where}"
-            )
+            rows = impossible.nonzero().flatten().tolist()[:10]
+            where = f"{self!r}; impossible for examples {rows}" if self.batch_shape else repr(self)
+            raise ImpossibleEvidenceError(f"expected evidence of positive probability, received {where}")
 
     def _positions(self, names: Sequence[str] | None) -> Sequence[int]:
         """Positions of the named sites among all of the legs; None means every visible one."""
