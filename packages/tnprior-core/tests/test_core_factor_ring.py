@@ -117,6 +117,20 @@ def test_gradients_agree_with_the_ring_in_full():
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+def test_densities_that_wait_for_their_gradients_keep_what_these_need():
+    """Memory is lent again and again: two densities before one way back, and the same way back twice."""
+    prior, (values, mask) = shaken(2, factors=2), table(6)
+    parameters = list(prior.parameters())
+    p = prior()
+    halves = p.log_prob(values[:3], mask[:3]).sum() + p.log_prob(values[3:], mask[3:]).sum()
+    first = torch.autograd.grad(halves, parameters, retain_graph=True)
+    prior().log_prob(values).sum().backward()  # takes what is idle meanwhile
+    again = torch.autograd.grad(halves, parameters)
+    whole = torch.autograd.grad(prior().log_prob(values, mask).sum(), parameters)
+    torch.testing.assert_close(first, whole, rtol=1e-9, atol=1e-9)
+    assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
+
+
 def test_without_loadings_it_is_the_mixture():
     prior, mixture = shaken(3), GaussianMixturePrior(SITES, 3).double()
     with torch.no_grad():
