@@ -8,11 +8,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import log_prob, posteriors, sampling, scaling
+from benchmarks import components, log_prob, posteriors, sampling, scaling
 from benchmarks.report import save, show
 from benchmarks.settings import Settings
 
-PROGRAMS = {"sampling": sampling, "log_prob": log_prob, "posteriors": posteriors, "scaling": scaling}
+PROGRAMS = {
+    "sampling": sampling,
+    "log_prob": log_prob,
+    "components": components,
+    "posteriors": posteriors,
+    "scaling": scaling,
+}
 
 
 def main() -> None:

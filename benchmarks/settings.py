@@ -27,7 +27,7 @@ class Settings:
         legs = [Gaussian(f"z{k}", components=self.components) for k in range(self.sites)]
         return kind(legs, rank=rank, seed=1).to(self.device)
 
-    def points(self) -> torch.Tensor:
+    def points(self, sites: int | None = None) -> torch.Tensor:
         """A batch of values (batch, sites)."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(self.batch, self.sites, generator=generator).to(self.device)
+        generator, sites = torch.Generator().manual_seed(0), self.sites if sites is None else sites
+        return torch.randn(self.batch, sites, generator=generator).to(self.device)
