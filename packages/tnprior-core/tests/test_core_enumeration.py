@@ -192,3 +192,13 @@ def test_a_mixture_can_be_differentiated_twice(parameters):
     values = torch.randn(2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     inputs = tuple(prior.parameters()) if parameters else (values.requires_grad_(),)
     assert torch.autograd.gradgradcheck(lambda *_: prior().log_prob(values), inputs)
+
+
+def test_a_mixture_can_be_differentiated_by_a_transform():
+    """As `torch.func` does, and what it had hold of does not come back in what is asked next."""
+    prior = GaussianMixturePrior([Gaussian("z0"), Gaussian("z1")], 3, seed=1).double()
+    values = torch.tensor([[0.3, -1.0]], dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(prior().log_prob(values).sum(), values)
+    for _ in range(2):
+        found = torch.func.grad(lambda z: prior().log_prob(z).sum())(values.detach())
+        torch.testing.assert_close(found, expected)

@@ -28,23 +28,29 @@ def normal_rows(values: Tensor, mean: Tensor, log_sigma: Tensor, *, batch_last: 
     >>> normal_rows(torch.zeros(3, 1), torch.zeros(1, 2), torch.zeros(1, 2))[0, 0]
     tensor([-0.9189, -0.9189])
     """
-    shape = (*mean.shape, len(values)) if batch_last else (len(mean), len(values), mean.shape[1])
-    rows: Tensor = _NormalRows.apply(values, mean, log_sigma, 2 if batch_last else 1, Loan(shape, mean))
+    rows: Tensor = _NormalRows.apply(values, mean, log_sigma, 2 if batch_last else 1, [])
     return rows.mT if batch_last else rows
 
 
 class _NormalRows(torch.autograd.Function):
-    """Rows (G, B, N) or (G, N, B), by which axis is the batch; backward has a graph where one is wanted."""
+    """Rows (G, B, N) or (G, N, B), by which axis is the batch; backward has a graph where one is wanted.
+
+    `kept` is an empty list, for what the way back needs: under transforms of `torch.func` no more than forward sees
+    plain tensors.
+    """
 
     @staticmethod
-    def forward(values: Tensor, mean: Tensor, log_sigma: Tensor, batch: int, standard: Loan) -> Tensor:
-        t = torch.sub(values.mT.unsqueeze(3 - batch), mean.unsqueeze(batch), out=standard.tensor)
+    def forward(values: Tensor, mean: Tensor, log_sigma: Tensor, batch: int, kept: list[Loan]) -> Tensor:
+        count, components = mean.shape
+        sizes = (count, len(values), components) if batch == 1 else (count, components, len(values))
+        kept.append(Loan(sizes, mean))
+        t = torch.sub(values.mT.unsqueeze(3 - batch), mean.unsqueeze(batch), out=kept[0].tensor)
         rows = t.mul_(torch.exp(-log_sigma).unsqueeze(batch)).square()
         return torch.add(-(log_sigma + _HALF_LOG_TWO_PI).unsqueeze(batch), rows, alpha=-0.5, out=rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.batch, ctx.standard = inputs
+        *tensors, ctx.batch, ctx.kept = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
@@ -60,7 +66,7 @@ class _NormalRows(torch.autograd.Function):
             ]
             found = iter(torch.autograd.grad(rows, wanted, grad, create_graph=True))
             return *(next(found) if want else None for want in (of_values, of_mean, of_sigma)), None, None
-        standard, precision = ctx.standard.tensor, torch.exp(-log_sigma)
+        standard, precision = ctx.kept[0].tensor, torch.exp(-log_sigma)
         loan = Loan(standard.shape, standard)
         slope = torch.mul(grad, standard, out=loan.tensor)
         first = second = third = None

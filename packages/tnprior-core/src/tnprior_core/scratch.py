@@ -74,9 +74,9 @@ class Loan:
         self._lent, self._kind = False, (like.dtype, math.prod(shape))
         lent = like.device.type == "cpu" and not torch.is_inference_mode_enabled()
         try:
-            memory = _Idle.memory[self._kind].pop() if lent else _fresh(shape, like)
+            memory = _Idle.memory[self._kind].pop() if lent else like.new_empty(shape)
         except (KeyError, IndexError):
-            memory = _fresh(shape, like)
+            memory = like.new_empty(shape)
         self.tensor, self._lent = memory.view(shape), lent
 
     def __del__(self) -> None:
@@ -88,11 +88,6 @@ class Loan:
             if idle + self.tensor.nbytes > _IDLE:
                 _Idle.memory = {}
             _Idle.memory.setdefault(self._kind, []).append(self.tensor.view(-1))
-
-
-def _fresh(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Not `new_empty`: of a tensor that a transform of `torch.func` holds, that would be one more."""
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
 
 
 class _Idle:
