@@ -190,11 +190,5 @@ def _scaled(logs: Tensor) -> tuple[Tensor, Tensor]:
     return (logs - peak).exp(), peak.squeeze(-1)
 
 
-def _log(value: Tensor) -> Tensor:
-    """Logarithm; minus infinity with gradient zero where there is nothing."""
-    tiny = _tiny(value)
-    return torch.where(value > 0, value.clamp_min(tiny).log(), torch.full_like(value, -torch.inf))
-
-
 def _tiny(like: Tensor) -> float:
     return torch.finfo(like.dtype).tiny

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tnprior_core.legs import Block
+from tnprior_core.scaled import reciprocal
 from tnprior_core.scratch import Loan
 
 __all__ = ["place_masses"]
@@ -95,7 +96,7 @@ class _PlaceMasses(torch.autograd.Function):
             for k in reversed(range(count)):
                 left, (number, position) = messages[k], ctx.at[k]
                 met = left * right
-                share = grad * _reciprocal(met.sum(1))
+                share = grad * reciprocal(met.sum(1))
                 if k < count - 1 and moves is not None:
                     torch.bmm(left * share.unsqueeze(1), ahead.mT, out=moves[k])
                 found = row_grads[number]
@@ -104,7 +105,7 @@ class _PlaceMasses(torch.autograd.Function):
                 _shrink(right)
                 ahead = right.mul_(weights[k])
                 right = torch.bmm(transitions[k - 1], ahead) if k else ahead
-            share = grad * _reciprocal((opening.unsqueeze(2) * ahead).sum(1))
+            share = grad * reciprocal((opening.unsqueeze(2) * ahead).sum(1))
             first = (ahead * share.unsqueeze(1)).sum(2) if of_opening else None
         return None, None, first, moves, *row_grads
 
@@ -138,8 +139,3 @@ def _shrink(message: Tensor) -> Tensor:
     peak = message.amax(1).clamp_min_(torch.finfo(message.dtype).tiny)
     message.div_(peak.unsqueeze(1))
     return peak
-
-
-def _reciprocal(mass: Tensor) -> Tensor:
-    """1 / F, and zero where F is zero: an impossible place has no direction to move in."""
-    return mass.reciprocal().nan_to_num_(posinf=0.0)

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from tnprior_core.scaled import reciprocal
 from tnprior_core.scratch import Loan
 
 __all__ = ["folded_log_mass"]
@@ -128,7 +129,7 @@ class _Train:
         behind = (pulled * row.unsqueeze(2)).sum(1)
         if not any(wants):
             return Step(behind, None, None)
-        coefficient = grad * _reciprocal((behind * met).sum(1, keepdim=True))
+        coefficient = grad * reciprocal((behind * met).sum(1, keepdim=True))
         row_grad = core_grad = None
         if wants[0]:
             row_grad = pulled.mul_(met.unsqueeze(1)).sum(2).mul_(coefficient)
@@ -168,7 +169,7 @@ class _Ring:
             return Step(behind, None, None)
         environment = (met.mT @ lanes).flatten(2)  # dF/dA, (2, B, m m)
         slope = torch.bmm(core.flatten(2), environment.mT)  # dF/dw, (2, N, B)
-        coefficient = grad * _reciprocal((slope * row).sum(1, keepdim=True))
+        coefficient = grad * reciprocal((slope * row).sum(1, keepdim=True))
         core_grad = torch.bmm(row * coefficient, environment).view_as(core) if wants[1] else None
         return Step(behind, slope.mul_(coefficient) if wants[0] else None, core_grad)
 
@@ -290,8 +291,3 @@ def _last_rounds(wants: Sequence[tuple[bool, bool]]) -> tuple[int, int]:
     halves = wants[:rounds], wants[: rounds - 1 : -1]
     first, second = (next((at for at, want in enumerate(half) if any(want)), rounds) for half in halves)
     return first, second
-
-
-def _reciprocal(mass: Tensor) -> Tensor:
-    """1 / F, and zero where F is zero: an impossible example has no direction to move in."""
-    return mass.reciprocal().nan_to_num_(posinf=0.0)

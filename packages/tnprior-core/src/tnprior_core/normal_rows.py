@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,8 +11,6 @@ from tnprior_core.normal import log_normal
 from tnprior_core.scratch import Loan
 
 __all__ = ["normal_rows"]
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 def normal_rows(values: Tensor, mean: Tensor, log_sigma: Tensor, *, batch_last: bool = False) -> Tensor:
@@ -46,7 +43,8 @@ class _NormalRows(torch.autograd.Function):
         kept.append(Loan(sizes, mean))
         t = torch.sub(values.mT.unsqueeze(3 - batch), mean.unsqueeze(batch), out=kept[0].tensor)
         rows = t.mul_(torch.exp(-log_sigma).unsqueeze(batch)).square()
-        return torch.add(-(log_sigma + _HALF_LOG_TWO_PI).unsqueeze(batch), rows, alpha=-0.5, out=rows)
+        peak = log_normal(mean, mean, log_sigma).unsqueeze(batch)
+        return torch.add(peak, rows, alpha=-0.5, out=rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Scaled", "rescale"]
+__all__ = ["Scaled", "reciprocal", "rescale"]
 
 
 class Scaled(NamedTuple):
@@ -41,3 +41,12 @@ def rescale(value: Tensor) -> Scaled:
     """
     peak = value.flatten(1).amax(1).clamp_min(torch.finfo(value.dtype).tiny)
     return Scaled(value / peak.reshape(-1, *[1] * (value.dim() - 1)), peak.log())
+
+
+def reciprocal(mass: Tensor) -> Tensor:
+    """1 / F, and zero where F is zero: what is impossible has no direction to move in.
+
+    >>> reciprocal(torch.tensor([4.0, 0.0]))
+    tensor([0.2500, 0.0000])
+    """
+    return mass.reciprocal().nan_to_num_(posinf=0.0)
