@@ -110,6 +110,47 @@ def test_all_queries_agree_with_the_ring_in_full(known):
         assert found == expected if isinstance(found, tuple) else torch.allclose(found, expected, atol=1e-10)
 
 
+def log_marginal(p, values, known):
+    """Log density of the sites that are known: what nobody knows anything of is summed out before the walk."""
+    return p.marginal([p.sites[site].name for site in known]).log_prob(values[:, known])
+
+
+@settings(max_examples=30, derandomize=True, deadline=None)
+@given(
+    known=st.sets(st.integers(0, 4), min_size=1),
+    rows=st.sampled_from([1, 3, 9]),  # fewer than the four points of a place, and more
+    order=st.permutations(range(5)),
+)
+def test_sites_of_which_nothing_is_known_are_summed_out(known, rows, order):
+    prior, (values, _) = shaken(3, points=2, factors=2, order=order), table(rows)
+    found, expected = (log_marginal(p, values, sorted(known)) for p in (prior(), in_full(prior())))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    ours, theirs = (
+        torch.autograd.grad(x.sum(), list(prior.parameters()), materialize_grads=True)
+        for x in (found, expected)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("known", [[0], [39], [20], [0, 39], [3, 30]])
+def test_gaps_between_known_sites_neither_overflow_nor_vanish(known):
+    """Forty sites, transitions of about 1e6 in one place, 1e-6 in the other: single precision holds no six of them."""
+    generator = torch.Generator().manual_seed(0)
+    sites, large = [Gaussian(f"z{k}", 6) for k in range(40)], torch.tensor([1e6, 1e-6]).double()
+    moves, mean, scale, values = (
+        torch.randn(shape, generator=generator, device="cpu").to(large)
+        for shape in ((39, 2, 3, 3), (40, 6), (40, 6), (9, 40))
+    )
+    ring = -39 * large.log(), torch.ones(2, 3).to(large), moves.abs() * large[:, None, None]
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        pairs = zip(mean.to(dtype), scale.to(dtype) / 3, strict=True)
+        legs = Legs.of(sites, {site.name: pair for site, pair in zip(sites, pairs, strict=True)})
+        p = BlockRing(legs, *(part.to(dtype) for part in ring))
+        results.append(log_marginal(p, values.to(dtype), known) + p.log_normalizer)
+    torch.testing.assert_close(results[0].double(), results[1], rtol=1e-5, atol=1e-3)
+
+
 def test_gradients_agree_with_the_ring_in_full():
     prior, (values, mask) = shaken(2, factors=2), table(5)
     ours = torch.autograd.grad(prior().log_prob(values, mask).sum(), list(prior.parameters()))

@@ -163,6 +163,20 @@ def test_components_that_cannot_be_have_no_share_in_the_covariance(network):
     torch.testing.assert_close(covariance, p.variance.diag(), rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("kind", PRIORS)
+def test_a_latent_whose_components_share_a_mean_goes_with_no_other(kind):
+    """Nothing lies on either side of that mean: its two weights are zero everywhere, and zero is what they give."""
+    with torch.no_grad():
+        p = PRIORS[kind]().double()()
+        for group in p.legs.groups:
+            if 0 in group.sites:
+                group.mean[group.sites.index(0)] = 0.5
+    found = p.covariance()
+    assert found[0, 1:].abs().max() < 1e-15
+    assert torch.isfinite(found).all()
+    assert (found.diagonal() > 0).all()
+
+
 def test_empty_batches(p):
     q = p.observe(torch.zeros(0, 5))
     assert q.log_evidence.shape == q.log_prob(torch.zeros(5)).shape == (0,)

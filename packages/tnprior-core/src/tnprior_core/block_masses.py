@@ -9,6 +9,7 @@ of rows of numbers. Where `L` from the left meets `R` from the right behind site
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tnprior_core.legs import Block
-from tnprior_core.scaled import reciprocal
+from tnprior_core.scaled import Scaled, reciprocal, rescale
 from tnprior_core.scratch import Loan
 
 __all__ = ["place_masses"]
@@ -43,11 +44,52 @@ def place_masses(
     tensor([[2.]])
     """
     where = {site: (number, at) for number, block in enumerate(blocks) for at, site in enumerate(block.sites)}
-    rows = [block.rows for block in blocks]
+    rows, places = [block.rows for block in blocks], [where[site] for site in order]
+    walked = _walked([blocks[number].free for number, _ in places], _batch(rows), opening.shape[1])
+    opening, transitions, log_scale = _without_gaps(opening, transitions, walked)
     recorded = torch.is_grad_enabled() and any(x.requires_grad for x in (opening, transitions, *rows))
-    places = [where[site] for site in order]
-    result: Tensor = _PlaceMasses.apply(places, recorded, opening, transitions, *rows)
-    return result
+    met = [places[k] for k in walked]
+    result: Tensor = _PlaceMasses.apply(met, recorded, opening, transitions, *rows)
+    return result if log_scale is None else result + log_scale.unsqueeze(1)
+
+
+def _walked(free: Sequence[bool], batch: int, points: int) -> list[int]:
+    """Positions that every example walks through; what is free at the ends, or between for many, is summed out.
+
+    A product of two transitions costs as much as `points` examples do: a few are quicker through the gap.
+    """
+    known = [k for k, nothing in enumerate(free) if not nothing] or [len(free) - 1]
+    return known if batch > points else list(range(known[0], known[-1] + 1))
+
+
+def _without_gaps(
+    opening: Tensor, transitions: Tensor, walked: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Sum out the positions that nobody walks through, once for all examples.
+
+    Returns the opening (C, U) and the transitions (n - 1, C, U, U) of the n others, and the logarithm (C,) of what was
+    divided out, None where all are walked through.
+    """
+    if len(walked) == len(transitions) + 1:
+        return opening, transitions, None
+    first, last = walked[0], walked[-1]
+    start = _product(opening.unsqueeze(1), transitions[:first])
+    moves = [_product(transitions[a], transitions[a + 1 : b]) for a, b in pairwise(walked)]
+    end = _product(torch.ones_like(opening).unsqueeze(1), transitions[last:].flip(0).mT)
+    log_scale = sum((move.log_scale for move in moves), start.log_scale + end.log_scale)
+    # The weights behind the last position belong to what leads there.
+    steps = [start.value, *(move.value for move in moves)]
+    steps[-1] = steps[-1] * end.value
+    return steps[0].squeeze(1), torch.stack(steps[1:]) if moves else transitions[:0], log_scale
+
+
+def _product(left: Tensor, transitions: Tensor) -> Scaled:
+    """Products `left T_1 T_2 ...`, (C, *, U), of any length: what grows or fades goes to the logarithm."""
+    value, log_scale = rescale(left)
+    for transition in transitions:
+        value, scale = rescale(value @ transition)
+        log_scale = log_scale + scale
+    return Scaled(value, log_scale)
 
 
 class _PlaceMasses(torch.autograd.Function):
@@ -62,7 +104,7 @@ class _PlaceMasses(torch.autograd.Function):
         transitions: Tensor,
         *rows: Tensor,
     ) -> Tensor:
-        batch = next((row.shape[1] for row in rows if row.shape[1] != 1), 1)
+        batch = _batch(rows)
         total, message = opening.new_zeros(len(opening), batch), opening.unsqueeze(2).expand(-1, -1, batch)
         # A way back needs what was met at all sites, fresh memory for which costs more than what is written there.
         ctx.loan = Loan((2, len(at) if recorded else 2, *message.shape), opening)
@@ -108,6 +150,11 @@ class _PlaceMasses(torch.autograd.Function):
             share = grad * reciprocal((opening.unsqueeze(2) * ahead).sum(1))
             first = (ahead * share.unsqueeze(1)).sum(2) if of_opening else None
         return None, None, first, moves, *row_grads
+
+
+def _batch(rows: Sequence[Tensor]) -> int:
+    """Number of examples: rows of one serve all."""
+    return next((row.shape[1] for row in rows if row.shape[1] != 1), 1)
 
 
 def _weigh(row: Tensor, out: Tensor) -> Tensor:

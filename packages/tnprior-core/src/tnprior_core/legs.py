@@ -22,10 +22,15 @@ __all__ = ["Block", "GaussianLegs", "LabelLegs", "Legs", "log_total"]
 
 @dataclass(frozen=True)
 class Block:
-    """Log-weight rows of several sites in one tensor: `rows` (G, Be, N) belongs to `sites` (G)."""
+    """Log-weight rows of several sites in one tensor: `rows` (G, Be, N) belongs to `sites` (G).
+
+    free
+        nothing is known of them: the rows are zeros.
+    """
 
     sites: tuple[int, ...]
     rows: Tensor
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class Legs:
                 blocks.append(_exact_block(group, exact, knowledge.exact))
             if free:
                 rows = like.new_zeros(len(free), 1, group.states)
-                blocks.append(Block(tuple(group.sites[at] for at in free), rows))
+                blocks.append(Block(tuple(group.sites[at] for at in free), rows, free=True))
         blocks.extend(self._soft_block(site, knowledge) for site in knowledge.soft)
         return blocks
 

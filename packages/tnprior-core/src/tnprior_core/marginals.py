@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from tnprior_core.univariate import NormalMixture
 if TYPE_CHECKING:
     from tnprior_core.distributions.base import SiteDistribution
 
-__all__ = ["component_posteriors", "of_sites", "posteriors_of_blocks"]
+__all__ = ["apart", "component_posteriors", "of_sites", "posteriors_of_blocks"]
 
 
 def posteriors_of_blocks(
@@ -31,24 +32,41 @@ def posteriors_of_blocks(
     `p(s_k | e) = d log F / d log w_k[s_k]`: the rows enter multiplied by their core, so the derivative with
     respect to the logarithm of a weight is the share of the total mass that goes through it.
     """
+    blocks = apart(blocks, sites) if sites else blocks
     needed = [not sites or not set(sites).isdisjoint(block.sites) for block in blocks]
     with torch.inference_mode(False), torch.enable_grad():
-        wide = [
-            detached(block.rows).expand(-1, rows, -1).clone().requires_grad_(need)
+        met = [
+            _wide(block, rows) if need else replace(block, rows=detached(block.rows))
             for block, need in zip(blocks, needed, strict=True)
         ]
-        mass = p._detached()._log_mass(
-            [Block(block.sites, leaf) for block, leaf in zip(blocks, wide, strict=True)]
-        )
+        chosen = [block for block, need in zip(met, needed, strict=True) if need]
+        mass = p._detached()._log_mass(met).expand(rows)
         with torch.autocast(mass.device.type, enabled=False):
-            slopes = torch.autograd.grad(mass.sum(), [leaf for leaf in wide if leaf.requires_grad])
-    chosen = [block for block, need in zip(blocks, needed, strict=True) if need]
+            slopes = torch.autograd.grad(mass.sum(), [block.rows for block in chosen])
     found = {
         site: slope[at]
         for block, slope in zip(chosen, slopes, strict=True)
         for at, site in enumerate(block.sites)
     }
     return mass.detach(), found
+
+
+def _wide(block: Block, rows: int) -> Block:
+    """The block with a leaf of its own for every example."""
+    return Block(block.sites, detached(block.rows).expand(-1, rows, -1).clone().requires_grad_())
+
+
+def apart(blocks: Sequence[Block], sites: Sequence[int]) -> list[Block]:
+    """Keep sites free of which nothing is known and nothing is asked, so that nobody has to walk through them."""
+    result = []
+    for block in blocks:
+        asked = [site for site in block.sites if site in sites]
+        rest = [site for site in block.sites if site not in sites]
+        if block.free and asked and rest:
+            result += [Block(tuple(some), block.rows[: len(some)], free=True) for some in (asked, rest)]
+        else:
+            result.append(block)
+    return result
 
 
 def component_posteriors(p: SiteDistribution, sites: Sequence[int] | None = None) -> dict[int, Tensor]:

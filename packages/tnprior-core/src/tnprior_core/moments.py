@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["covariance", "mean_and_variance"]
 
-# Pairs (site, component) clamped at once: bounds the memory of a covariance.
+# Rows at once: bounds the memory of a covariance.
 _ROWS_AT_ONCE = 256
 
 
@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 256
 def mean_and_variance(p: SiteDistribution) -> tuple[Tensor, Tensor]:
     """Return means and variances (*batch_shape, C) of the visible continuous sites."""
     sites = [site for site in p.visible if site in p.legs.continuous]
-    posteriors = marginals.component_posteriors(p)
+    posteriors = marginals.component_posteriors(p, sites)
     means, variances = [], []
     for site in sites:
         mean, variance = _of_components(p, site)
@@ -45,29 +45,34 @@ def mean_and_variance(p: SiteDistribution) -> tuple[Tensor, Tensor]:
 def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
     """Return the covariance (*batch_shape, C, C) of continuous sites.
 
-    Components are independent given all indices, so off the diagonal
-    `Cov(z_j, z_k) = sum_{s_j} p(s_j) (m_j[s_j] - E z_j) (E[z_k | s_j] - E z_k)`: one clamped row per component
-    of every site, and the posteriors of all other sites from the same backward pass.
+    Components are independent given all indices, so off the diagonal `Cov(z_j, z_k) = E[d_j d_k]` with
+    `d_j[s_j] = m_j[s_j] - E z_j`. With a positive and a negative part of `d_j`, either of them a weight of its site,
+
+        E[d_j d_k] = E[d_j+] E+[d_k] - E[d_j-] E-[d_k],
+
+    where `E+` is the mean under the weights `W[s] d_j+[s_j]`: two rows for every site, however many components it has,
+    and all other sites from the same backward pass.
     """
     for site in sites:
         if site not in p.legs.continuous:
             raise QueryError(f"expected continuous sites, received {p.legs.sites[site].name!r}")
     batch = p.knowledge.rows
-    posteriors = marginals.component_posteriors(p)
+    posteriors = marginals.component_posteriors(p, sites)
     parts = [_of_components(p, site) for site in sites]
     means = [
         (posteriors[site] * part[0]).sum(1, keepdim=True) for site, part in zip(sites, parts, strict=True)
     ]
     centred = [part[0] - mean for part, mean in zip(parts, means, strict=True)]  # (B, N) each
-    pairs = [(at, s) for at, site in enumerate(sites) for s in range(posteriors[site].shape[1])]
+    sides = [(at, sign) for at in range(len(sites)) for sign in (1, -1)]
     result = p._like().detach().new_zeros(batch, len(sites), len(sites))
     step = max(1, _ROWS_AT_ONCE // max(1, batch))
-    for start in range(0, len(pairs), step):
-        chunk = pairs[start : start + step]
-        shifts = _conditional_shifts(p, sites, chunk, centred)  # (R, B, C)
-        for (at, s), shift in zip(chunk, shifts, strict=True):
-            weight = posteriors[sites[at]][:, s] * centred[at][:, s].expand(batch)
-            result[:, at] += torch.where(weight.unsqueeze(1) != 0, weight.unsqueeze(1) * shift, 0.0)
+    for start in range(0, len(sides), step):
+        chunk = sides[start : start + step]
+        tilts = [(sign * centred[at]).clamp_min(0) for at, sign in chunk]
+        shifts = _tilted_shifts(p, sites, [at for at, _ in chunk], tilts, centred)  # (R, B, C)
+        for (at, sign), tilt, shift in zip(chunk, tilts, shifts, strict=True):
+            weight = sign * (posteriors[sites[at]] * tilt).sum(1, keepdim=True)
+            result[:, at] += torch.where(weight != 0, weight * shift, 0.0)
     for at, site in enumerate(sites):
         spread = parts[at][1] + centred[at].square()
         result[:, at, at] = (posteriors[site] * spread).sum(1)
@@ -75,25 +80,27 @@ def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
     return result.reshape(*p.batch_shape, len(sites), len(sites))
 
 
-def _conditional_shifts(
-    p: SiteDistribution, sites: Sequence[int], chunk: Sequence[tuple[int, int]], centred: Sequence[Tensor]
+def _tilted_shifts(
+    p: SiteDistribution,
+    sites: Sequence[int],
+    tilted: Sequence[int],
+    tilts: Sequence[Tensor],
+    centred: Sequence[Tensor],
 ) -> Tensor:
-    """`E[z_k | s_j] - E z_k` for each clamped pair (j, s_j): (R, B, C)."""
-    batch = p.knowledge.rows
-    blocks = []
-    for block in p.legs.blocks(p.knowledge, p._like()):
-        rows = block.rows.detach().unsqueeze(1).expand(-1, len(chunk), batch, -1).clone()
-        for row, (at, s) in enumerate(chunk):
+    """`E[d_k]` for every site under each tilt, weights (B, N) of one of the sites: (R, B, C)."""
+    batch, blocks = p.knowledge.rows, []
+    for block in marginals.apart(p.legs.blocks(p.knowledge, p._like()), sites):
+        if block.free and set(sites).isdisjoint(block.sites):
+            blocks.append(block)
+            continue
+        rows = block.rows.detach().unsqueeze(1).expand(-1, len(tilts), batch, -1).clone()
+        for row, (at, tilt) in enumerate(zip(tilted, tilts, strict=True)):
             if sites[at] in block.sites:
-                held = rows[block.sites.index(sites[at]), row]
-                keep = held[:, s].clone()
-                held.fill_(-torch.inf)
-                # A component of probability zero is clamped all the same; its weight in the sum is zero.
-                held[:, s] = torch.where(torch.isfinite(keep), keep, torch.zeros_like(keep))
+                rows[block.sites.index(sites[at]), row] += tilt.log()
         blocks.append(Block(block.sites, rows.flatten(1, 2)))
-    _, found = marginals.posteriors_of_blocks(p, blocks, len(chunk) * batch)
+    _, found = marginals.posteriors_of_blocks(p, blocks, len(tilts) * batch, sites)
     shifts = [
-        (found[site].view(len(chunk), batch, found[site].shape[1]) * centred[at].unsqueeze(0)).sum(2)
+        (found[site].view(len(tilts), batch, found[site].shape[1]) * centred[at].unsqueeze(0)).sum(2)
         for at, site in enumerate(sites)
     ]
     return torch.stack(shifts, 2)
