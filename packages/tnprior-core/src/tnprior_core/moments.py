@@ -72,7 +72,7 @@ def covariance(p: SiteDistribution, sites: Sequence[int]) -> Tensor:
         shifts = _tilted_shifts(p, sites, [at for at, _ in chunk], tilts, centred)  # (R, B, C)
         for (at, sign), tilt, shift in zip(chunk, tilts, shifts, strict=True):
             weight = sign * (posteriors[sites[at]] * tilt).sum(1, keepdim=True)
-            result[:, at] += torch.where(weight != 0, weight * shift, 0.0)
+            result[:, at] += weight * shift
     for at, site in enumerate(sites):
         spread = parts[at][1] + centred[at].square()
         result[:, at, at] = (posteriors[site] * spread).sum(1)
